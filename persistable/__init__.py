@@ -1,0 +1,80 @@
+"""persistable: parameter-keyed artifacts, made once.
+
+Subclass :class:`Persistable`, say how a payload is made from its params, and call ``load_generate()``.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._persistable import Persistable as Persistable
+    from .exceptions import *  # noqa: F403
+    from .fileio import (
+        FileIO as FileIO,
+        PickleFileIO as PickleFileIO,
+    )
+    from .keys import (
+        content_digest as content_digest,
+        register_encoder as register_encoder,
+    )
+    from .manifest import Manifest as Manifest
+    from .params import (
+        PersistableParams as PersistableParams,
+        added as added,
+        untracked as untracked,
+    )
+    from .stores import (
+        LocalStore as LocalStore,
+        Store as Store,
+    )
+
+__version__ = "2.0.0"
+
+_HOMES = {
+    "_persistable": ("Persistable",),
+    "params": ("PersistableParams", "added", "untracked"),
+    "keys": ("content_digest", "register_encoder"),
+    "manifest": ("Manifest",),
+    "stores": ("LocalStore", "Store"),
+    "fileio": ("FileIO", "PickleFileIO"),
+    "exceptions": (
+        "ArtifactCorruptError",
+        "ArtifactNotFoundError",
+        "CorruptArtifactWarning",
+        "DuplicateDependencyError",
+        "InvalidPayloadError",
+        "InvalidPayloadWarning",
+        "LeaseTimeoutError",
+        "ManifestVersionError",
+        "MissingDependencyError",
+        "NoPayloadError",
+        "ParamsChangedWarning",
+        "ParamsError",
+        "PayloadError",
+        "PersistError",
+        "PersistableError",
+        "PersistableWarning",
+        "StaleCodeWarning",
+        "StoreError",
+        "UntrackableValueError",
+    ),
+}
+
+_MODULES = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_MODULES)
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name when it is first used: a format or a store costs nothing until then."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_MODULES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,250 @@
+"""Payload files that are checked before anything believes them.
+
+Integrity is XXH3-128: it runs at memory speed, so that a verified load costs no more than an unverified one
+elsewhere. It answers "are these the bytes that were written?", never "which artifact is this?" (that is
+SHA-256, in :mod:`persistable.keys`).
+
+A :class:`StoredPayload` is what a FileIO loads from: a local file or folder, and what the manifest says about
+it. However a FileIO reads it, the digest is compared on the very handle that the bytes came from, and before
+they are deserialised.
+"""
+
+from __future__ import annotations
+
+import io
+import mmap
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from xxhash import xxh3_128, xxh3_128_hexdigest
+
+from .exceptions import ArtifactCorruptError
+
+ALGORITHM = "xxh3:"
+"""Prefix of every digest in a manifest: the algorithm is written beside the value."""
+
+Verify: TypeAlias = Literal["digest", "size"]
+"""How much of a payload file is checked: its bytes, or its length only."""
+
+_CHUNK = 1 << 20  # fits the second-level cache: hashed while it is still there
+_MAPPED_FROM = 1 << 20  # below this, one read is cheaper than a mapping
+
+_OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+
+_seen: dict[tuple[int, int, int, int], str] = {}
+"""(device, inode, mtime in ns, size) -> digest of the large files that this process has already read through."""
+
+
+def digest(data: bytes | memoryview | mmap.mmap) -> str:
+    """Return the digest of `data`, with its algorithm.
+
+    >>> digest(b"")
+    'xxh3:99aa06d3014798d86001c324468d497f'
+    """
+    return ALGORITHM + xxh3_128_hexdigest(data)
+
+
+def digest_file(path: str | os.PathLike[str]) -> tuple[int, str]:
+    """Return size in bytes, and digest, of the file at `path`, in constant memory."""
+    hasher, size, buffer = xxh3_128(), 0, bytearray(_CHUNK)
+    view = memoryview(buffer)
+    with open(path, "rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            hasher.update(view[:count])
+            size += count
+    return size, ALGORITHM + hasher.hexdigest()
+
+
+def files_below(folder: str | os.PathLike[str]) -> Iterator[tuple[str, str]]:
+    """Yield (POSIX path relative to `folder`, path) of every file below it, sorted, so that order never varies."""
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        if entry.is_dir(follow_symlinks=False):
+            for name, path in files_below(entry.path):
+                yield f"{entry.name}/{name}", path
+        else:
+            yield entry.name, entry.path
+
+
+def digest_of_files(files: Mapping[str, tuple[int, str]]) -> str:
+    """Return the digest of a folder, from the size and digest of each of its files."""
+    lines = (f"{len(name)}:{name} {size} {file_digest}\n" for name, (size, file_digest) in sorted(files.items()))
+    return digest("".join(lines).encode("utf-8", "surrogatepass"))
+
+
+class StoredPayload:
+    """A payload on a local path, with what its manifest says of it.
+
+    Parameters
+    ----------
+    path : str
+        The file or folder.
+    size : int
+        Expected size in bytes; of a folder, of all its files together.
+    digest : str
+        Expected digest, as ``xxh3:…``.
+    files : mapping of str to (int, str), optional
+        For a folder: relative POSIX path -> expected size in bytes and digest of each file.
+    verify : {"digest", "size"}
+        Whether bytes or only lengths are compared.
+    key : str, optional
+        The artifact's key, for error messages.
+    """
+
+    __slots__ = ("digest", "files", "key", "name", "size", "verify")
+
+    def __init__(
+        self,
+        path: str,
+        size: int,
+        digest: str,
+        files: Mapping[str, tuple[int, str]] | None = None,
+        verify: Verify = "digest",
+        key: str | None = None,
+    ) -> None:
+        self.name = path
+        self.size = size
+        self.digest = digest
+        self.files = files
+        self.verify = verify
+        self.key = key
+
+    @property
+    def path(self) -> Path:
+        """Where the payload lies."""
+        return Path(self.name)
+
+    def __getitem__(self, name: str) -> StoredPayload:
+        """Return one file of a folder, as a payload of its own; it is verified when it is read."""
+        if self.files is None or name not in self.files:
+            raise self._corrupt(f"has no file {name!r}")
+        size, file_digest = self.files[name]
+        return StoredPayload(f"{self.name}/{name}", size, file_digest, None, self.verify, self.key)
+
+    def read(self) -> bytes:
+        """Return the verified bytes of the file.
+
+        Raises
+        ------
+        ArtifactCorruptError
+            If the file is missing, or is not what was written.
+        """
+        size = self.size
+        try:
+            file = os.open(self.name, _OPEN_FLAGS)
+        except FileNotFoundError:
+            raise self._corrupt("is missing") from None
+        try:
+            # One byte more than expected: a file that grew is found without a further call.
+            data = os.read(file, size + 1)
+            while 0 < len(data) < size and (more := os.read(file, size + 1 - len(data))):
+                data += more
+        finally:
+            os.close(file)
+        if len(data) != size:
+            raise self._wrong_size(len(data))
+        if self.verify == "digest" and ALGORITHM + xxh3_128_hexdigest(data) != self.digest:
+            raise self._wrong_digest(digest(data))
+        return data
+
+    def buffer(self) -> bytes | mmap.mmap:
+        """Return the verified content as one read-only buffer: read if it is small, mapped if it is large.
+
+        Raises
+        ------
+        ArtifactCorruptError
+            If the file is missing, or is not what was written.
+        """
+        if self.size < _MAPPED_FROM:
+            return self.read()
+        with self._open() as file:
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            self._check(file.fileno(), lambda: digest(mapped))
+        return mapped
+
+    def read_into(self, header: int, target: memoryview) -> None:
+        """Read all but the first `header` bytes of the file into `target`, and verify the whole file.
+
+        One pass: each piece is hashed while it is still in the processor's cache. `target` holds unverified
+        bytes until the method returns, so it must be memory that means nothing yet, such as a new array.
+
+        Parameters
+        ----------
+        header : int
+            Bytes at the start of the file that the caller has already parsed.
+        target : memoryview of bytes
+            Where the rest goes; its length must be the rest's.
+
+        Raises
+        ------
+        ArtifactCorruptError
+            If the file is missing, or is not what was written.
+        """
+        if header + len(target) != self.size:
+            raise self._corrupt(f"announces {header + len(target)} bytes, but must have {self.size}")
+        hasher, position = xxh3_128(), 0
+        with self._open() as file:
+            hasher.update(file.read(header))
+            while position < len(target) and (count := file.readinto(target[position : position + _CHUNK])):
+                hasher.update(target[position : position + count])
+                position += count
+            if position < len(target):
+                raise self._wrong_size(header + position)
+            if self.verify == "digest" and ALGORITHM + hasher.hexdigest() != self.digest:
+                raise self._wrong_digest(ALGORITHM + hasher.hexdigest())
+
+    def check(self) -> None:
+        """Verify the file, or every file of the folder, for a reader that then opens the path itself.
+
+        A large file that this process has already read through, and that has not changed since (inode,
+        modification time, size), is not read through again.
+
+        Raises
+        ------
+        ArtifactCorruptError
+            If something is missing, or is not what was written.
+        """
+        if self.files is None:
+            with self._open() as file:
+                self._check(file.fileno(), lambda: digest_file(self.name)[1])
+            return
+        if not os.path.isdir(self.name):
+            raise self._corrupt("is missing")
+        if digest_of_files(self.files) != self.digest:
+            raise self._corrupt("is not the folder that its manifest lists")
+        if foreign := sorted({name for name, _ in files_below(self.name)} - self.files.keys()):
+            raise self._corrupt(f"holds a file that was not written with it: {foreign[0]!r}")
+        for name in self.files:
+            self[name].check()
+
+    def _open(self) -> io.FileIO:
+        try:
+            file = io.FileIO(self.name)
+        except FileNotFoundError:
+            raise self._corrupt("is missing") from None
+        found = os.fstat(file.fileno()).st_size
+        if found != self.size:
+            file.close()
+            raise self._wrong_size(found)
+        return file
+
+    def _check(self, file: int, compute: Callable[[], str]) -> None:
+        if self.verify == "size":
+            return
+        stat = os.fstat(file)
+        identity = (stat.st_dev, stat.st_ino, stat.st_mtime_ns, stat.st_size)
+        found = _seen.get(identity) or compute()
+        if found != self.digest:
+            raise self._wrong_digest(found)
+        if self.size >= _MAPPED_FROM:
+            _seen[identity] = found
+
+    def _wrong_size(self, found: int) -> ArtifactCorruptError:
+        return self._corrupt(f"has {found} bytes, but {self.size} were written")
+
+    def _wrong_digest(self, found: str) -> ArtifactCorruptError:
+        return self._corrupt(f"has the digest {found}, but {self.digest} was written")
+
+    def _corrupt(self, problem: str) -> ArtifactCorruptError:
+        return ArtifactCorruptError(f"The payload file {self.name} {problem}.", self.key)

@@ -1,0 +1,266 @@
+"""Leases: how processes and hosts agree that one of them makes an artifact.
+
+A lease is a small file, ``lease/<n>``, that its owner rewrites every quarter of the time to live: it beats. Whoever
+finds an artifact missing creates ``lease/0``; whoever finds a lease watches the highest one. When its *content* has
+not changed for the time to live, on the watcher's own monotonic clock, the watcher creates the next number. That is
+the takeover: it needs no clock in common, no delete, and no compare-and-swap, only that ``create`` has one winner.
+
+A lease only saves work. An owner that was paused, and wakes up after a takeover, still cannot harm anything: it
+loses the ``create`` of the manifest (:mod:`persistable.artifacts`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from secrets import token_hex
+from types import TracebackType
+from typing import Any
+
+from .exceptions import LeaseTimeoutError, StoreError
+from .keys import ArtifactKey
+from .stores import Store
+
+__all__ = ["Lease", "acquire"]
+
+_FIRST_PAUSE = 0.005  # seconds between two looks at a lease; grows, so that a short generation is met soon
+_LONGEST_PAUSE = 0.5
+_SAY_AGAIN = 60.0  # seconds between two messages of a waiter
+
+
+class Lease:
+    """The right to make one artifact, and the duty to give signs of life meanwhile.
+
+    A context manager: while it is entered it beats; when it is left it is removed, or, after an error, marked as
+    failed, so that a waiter takes over at once.
+
+    Attributes
+    ----------
+    token : str
+        Eight hexadecimal digits that no other write to this artifact has used.
+    dead_tokens : set of str
+        Tokens of earlier owners that are dead for certain: what they left behind can be swept.
+    """
+
+    def __init__(self, store: Store, key: ArtifactKey, number: int, dead_tokens: set[str]) -> None:
+        self.token = token_hex(4)
+        self.dead_tokens = dead_tokens
+        self._store = store
+        self._folder = _folder(key)
+        self._number = number
+        self._path = f"{self._folder}/{number}"
+        self._record: dict[str, Any] = {"token": self.token, "state": "generating", "beat": 0, **_this_process()}
+        self._ended = threading.Event()
+        self._beating: threading.Thread | None = None
+
+    def create(self) -> bool:
+        """Try to become the owner; return whether it worked."""
+        return self._store.create(self._path, self._content())
+
+    def release(self) -> None:
+        """Remove this lease and those below it; what cannot be removed is swept later."""
+        self._stop_beating()
+        with contextlib.suppress(StoreError):
+            for number, path in _leases(self._store, self._folder):
+                if number < self._number or (number == self._number and self._is_ours()):
+                    self._store.delete(path)
+
+    def __enter__(self) -> Lease:
+        self._beating = threading.Thread(target=self._beat, name=f"persistable {self._path}", daemon=True)
+        self._beating.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if isinstance(error, Exception):
+            self._stop_beating()
+            with contextlib.suppress(StoreError):
+                if self._is_ours():
+                    self._record |= {"state": "failed", "error": f"{type(error).__name__}: {error}"[:500]}
+                    self._store.replace(self._path, self._content())
+        else:  # done, or Ctrl-C: nothing to tell to others
+            self.release()
+
+    def _content(self) -> bytes:
+        return json.dumps(self._record).encode()
+
+    def _is_ours(self) -> bool:
+        record = _read(self._store, self._path)
+        return record is not None and _parse(record).get("token") == self.token
+
+    def _beat(self) -> None:
+        while not self._ended.wait(self._store.time_to_live / 4):
+            with contextlib.suppress(StoreError):  # the next beat may get through; if none does, we are taken over
+                if not self._is_ours():
+                    return  # taken over while we were paused, and cleaned up: write no ghost
+                self._record["beat"] += 1
+                self._store.replace(self._path, self._content())
+
+    def _stop_beating(self) -> None:
+        self._ended.set()
+        if self._beating is not None and self._beating is not threading.current_thread():
+            self._beating.join()
+
+
+def acquire(
+    store: Store, key: ArtifactKey, arrived: Callable[[], bool], say: Callable[[str], None], *, wait: bool = True
+) -> Lease | None:
+    """Return the right to make an artifact, as soon as nobody else is making it.
+
+    Parameters
+    ----------
+    store : Store
+        Where the artifact is missing.
+    key : ArtifactKey
+        Which artifact.
+    arrived : callable
+        Returns whether somebody has made it meanwhile.
+    say : callable
+        Told who is generating: once at first, and then rarely.
+    wait : bool
+        Whether to wait for a living owner.
+
+    Returns
+    -------
+    Lease or None
+        None if the artifact has arrived; without `wait`, also if somebody else is making it.
+
+    Raises
+    ------
+    LeaseTimeoutError
+        If somebody has been making it for longer than the patience of the store.
+    StoreError
+        If the store cannot be written.
+    """
+    watch, pause, began, said = _Watch(), _FIRST_PAUSE, time.monotonic(), float("-inf")
+    while True:
+        number, content = _highest(store, _folder(key))
+        if arrived():  # looked at after the leases: an owner commits first, and removes its lease then
+            return None
+        record = _parse(content)
+        if content is None or watch.is_over(number, content, record, store.time_to_live):
+            lease = Lease(store, key, number + 1, _dead_tokens(store, key))
+            if lease.create():
+                if not arrived():
+                    return lease
+                lease.release()
+                return None
+            continue
+        if not wait:
+            return None
+        now = time.monotonic()
+        if now - began > store.patience:
+            raise LeaseTimeoutError(
+                f"Waited {now - began:.0f} s for {key.payload_name} {key}, which {_owner(record)} is generating. "
+                f"Wait longer (patience= of the store), or end that process."
+            )
+        if now - said > _SAY_AGAIN:
+            said = now
+            say(f"Waiting for {_owner(record)}, who is generating it.")
+        time.sleep(pause)
+        pause = min(pause * 1.5, _LONGEST_PAUSE, store.time_to_live / 8)
+
+
+class _Watch:
+    """What a waiter has seen of the highest lease, and for how long it has not changed."""
+
+    def __init__(self) -> None:
+        self._pulse: object = None
+        self._since = 0.0
+
+    def is_over(self, number: int, content: bytes, record: dict[str, Any], time_to_live: float) -> bool:
+        if (number, content) != self._pulse:
+            self._pulse, self._since = (number, content), time.monotonic()
+        return record.get("state") == "failed" or _is_dead(record) or time.monotonic() - self._since > time_to_live
+
+
+def _folder(key: ArtifactKey) -> str:
+    return f"{key.folder}/lease"
+
+
+def _leases(store: Store, folder: str) -> list[tuple[int, str]]:
+    names = [(entry.path.rpartition("/")[2], entry.path) for entry in store.list(folder)]
+    return sorted((int(name), path) for name, path in names if name.isdecimal())
+
+
+def _highest(store: Store, folder: str) -> tuple[int, bytes | None]:
+    """Return number and content of the highest lease; (-1, None) if there is none."""
+    for number, path in reversed(_leases(store, folder)):
+        if (content := _read(store, path)) is not None:
+            return number, content
+    return -1, None
+
+
+def _read(store: Store, path: str) -> bytes | None:
+    try:
+        return store.read(path)
+    except FileNotFoundError:
+        return None
+
+
+def _parse(content: bytes | None) -> dict[str, Any]:
+    """Return a lease's record; empty if it says nothing (yet)."""
+    try:
+        record = json.loads(content or b"{}")
+    except ValueError:
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _dead_tokens(store: Store, key: ArtifactKey) -> set[str]:
+    records = [_parse(_read(store, path)) for _, path in _leases(store, _folder(key))]
+    return {str(record["token"]) for record in records if record.get("state") == "failed" or _is_dead(record)}
+
+
+def _owner(record: dict[str, Any]) -> str:
+    host, pid, since = (record.get(name, "unknown") for name in ("host", "pid", "since"))
+    return f"process {pid} on {host} (since {since})"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Processes of this host
+
+
+def _start_of(pid: int) -> int | None:
+    """Return when a living process started, in clock ticks since the boot; None if it is dead, or without /proc."""
+    try:
+        # The name of the program, in parentheses, may contain anything.
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in b"ZX" else int(fields[19])
+
+
+@lru_cache(maxsize=1)
+def _machine() -> str:
+    """What tells two machines apart that share a host name: the boot, and the namespace that pids are counted in."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot}/{os.stat('/proc/self/ns/pid').st_ino}"
+    except OSError:
+        return ""
+
+
+def _this_process() -> dict[str, Any]:
+    return {
+        "host": socket.gethostname(),
+        "machine": _machine(),
+        "pid": os.getpid(),
+        "started": _start_of(os.getpid()),
+        "since": dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
+    }
+
+
+def _is_dead(record: dict[str, Any]) -> bool:
+    """Whether the owner is dead for certain: it was a process of this host, and is no more."""
+    here = bool(_machine()) and record.get("machine") == _machine() and record.get("host") == socket.gethostname()
+    return here and _start_of(record["pid"]) != record["started"]

@@ -1,0 +1,430 @@
+"""The protocol: how an artifact gets into a store, and how it comes out whole.
+
+Right results come from two rules alone. A payload file is written once, under a name of its own, and never
+changed. The manifest, which says which payload file counts, is written last, in one atomic step. A kill between
+any two steps therefore leaves either the old artifact, or the new one, or none. Leases (:mod:`persistable._leases`)
+only save work.
+
+::
+
+    points/3f9a0c…/manifest.json          the artifact exists if and only if this does
+                   params.json            the params tree, for people
+                   generation.log         what the logger said
+                   payload.1f3a9c2e.npy   the infix is the token of the write that made it
+                   spool.5b0d….npy        a payload that is being written
+                   lease/0                while somebody generates
+                   failed-….log           a generation that raised
+                   corrupt-….json         what was found instead of an artifact that was made again
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import errno
+import json
+import re
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from secrets import token_hex
+from typing import Any, NamedTuple
+
+from . import _leases
+from ._integrity import digest_file, digest_of_files, files_below
+from ._leases import Lease
+from .exceptions import (
+    ArtifactCorruptError,
+    ArtifactNotFoundError,
+    PersistableError,
+    PersistableWarning,
+    PersistError,
+    StoreError,
+)
+from .fileio import FileIO, fileio_for
+from .keys import ArtifactKey
+from .manifest import Manifest, PayloadRecord
+from .stores import Store
+
+__all__ = ["Artifact", "Lease", "claim", "commit", "load", "manifest_bytes", "read_manifest", "record_failure"]
+
+_READS_OF_A_BAD_MANIFEST = 3
+_PAUSE_BETWEEN_THEM = 0.02  # seconds; on file systems without links, a manifest may be met while it is written
+
+
+class Artifact(NamedTuple):
+    """What is to be persisted.
+
+    Attributes
+    ----------
+    payload : object
+        The payload.
+    sections : mapping
+        The sections of the manifest that are known before the payload is written.
+    head : mapping
+        ``version`` and ``code`` of the manifest's head.
+    params : object
+        The params tree in its readable form, for ``params.json``.
+    log : str
+        What the logger said.
+    """
+
+    payload: Any
+    sections: Mapping[str, Any]
+    head: Mapping[str, Any]
+    params: Any
+    log: str
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Reading: no lock, no listing; the manifest first, and then what it names
+
+
+def read_manifest(store: Store, key: ArtifactKey) -> Manifest:
+    """Return the manifest of the artifact under `key`.
+
+    Raises
+    ------
+    ArtifactNotFoundError
+        If there is none.
+    ArtifactCorruptError
+        If there is one that is not what was written; its ``found`` is the content.
+    ManifestVersionError
+        If a newer persistable wrote it.
+    """
+    path = f"{key.payload_name}/{key}/manifest.json"
+    for attempt in range(_READS_OF_A_BAD_MANIFEST):
+        try:
+            data = store.read(path)
+        except FileNotFoundError:
+            raise ArtifactNotFoundError(
+                f"There is no artifact {key.payload_name} {key} in {store.url}. Make it with generate() or "
+                f"load_generate(); or check data_dir and params, if it should be there.",
+                key,
+            ) from None
+        try:
+            manifest = Manifest.parse(data)
+        except ValueError as error:
+            if attempt < _READS_OF_A_BAD_MANIFEST - 1:
+                time.sleep(_PAUSE_BETWEEN_THEM)
+                continue
+            raise _corrupt(f"The manifest {path} in {store.url} is damaged: {error}.", key, data) from None
+        head = manifest.head
+        if head["key"] != key or head["payload_name"] != key.payload_name:
+            raise _corrupt(
+                f"The manifest {path} in {store.url} is the one of {head['payload_name']} {head['key']}.", key, data
+            )
+        return manifest
+    raise AssertionError("unreachable")
+
+
+def load(store: Store, key: ArtifactKey, payload_io: FileIO[Any]) -> tuple[Any, Manifest]:
+    """Return the payload under `key`, verified, and its manifest.
+
+    Raises
+    ------
+    ArtifactNotFoundError, ArtifactCorruptError, ManifestVersionError
+        As for :func:`read_manifest`; and ArtifactCorruptError if the payload is not what was written.
+    """
+    manifest = read_manifest(store, key)
+    try:
+        return _load_payload(store, key, manifest, payload_io), manifest
+    except ArtifactCorruptError as error:
+        again = read_manifest(store, key)  # it may have been replaced, and its payload dropped, since we read it
+        if again == manifest:
+            error.found = manifest.data
+            raise
+    return _load_payload(store, key, again, payload_io), again
+
+
+def _load_payload(store: Store, key: ArtifactKey, manifest: Manifest, payload_io: FileIO[Any]) -> Any:
+    payload = manifest.head["payload"]
+    if payload["format"] != payload_io.format_id or payload["format_version"] != payload_io.version:
+        payload_io = fileio_for(payload["format"], payload["format_version"], payload_io)
+    path = store.fetch(f"{key.payload_name}/{key}/{payload['file']}")
+    try:
+        return payload_io.load(manifest.stored(path, store.verify))
+    except PersistableError:
+        raise
+    except Exception as error:
+        error.add_note(
+            f"persistable: this was raised by {type(payload_io).__qualname__} while it loaded {key.payload_name} "
+            f"{key} from {path}, whose bytes are those that were written."
+        )
+        raise
+
+
+def _corrupt(message: str, key: ArtifactKey, found: bytes) -> ArtifactCorruptError:
+    error = ArtifactCorruptError(message, key)
+    error.found = found
+    return error
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Single flight
+
+
+def claim(
+    store: Store, key: ArtifactKey, bad: bytes | None, say: Callable[[str], None], *, wait: bool = True
+) -> Lease | None:
+    """Return the right to make the artifact under `key`; None if it has arrived meanwhile.
+
+    Parameters
+    ----------
+    store, key
+        Which artifact, and where.
+    bad : bytes or None
+        The content of a corrupt manifest that is there, and does not count.
+    say : callable
+        Told who is generating, while waiting.
+    wait : bool
+        Whether to wait for somebody who is generating; without, the answer is None then too.
+
+    Raises
+    ------
+    StoreError
+        If the store cannot be written, or does not keep the promise that `create` makes.
+    LeaseTimeoutError
+        If somebody has been generating for longer than the store's patience.
+    """
+    _probe(store, key)
+
+    def arrived() -> bool:
+        return manifest_bytes(store, key) not in (None, bad)
+
+    return _leases.acquire(store, key, arrived, say, wait=wait)
+
+
+def _probe(store: Store, key: ArtifactKey) -> None:
+    """Make sure, once per store, that a second `create` of one path fails; some places ignore the condition."""
+    if store.probed:
+        return
+    path = f"{key.folder}/probe.{token_hex(4)}"
+    try:
+        kept = store.create(path, b"first") and not store.create(path, b"second")
+    finally:
+        _delete_quietly(store, path)
+    if not kept:
+        raise StoreError(
+            f"The store {store.url} lets a second create() of one path succeed, so that two processes could not "
+            f"agree on one artifact. Use another store; or, if only one process ever writes to it, pass "
+            f"single_flight=False to the store."
+        )
+    store.probed = True
+
+
+def manifest_bytes(store: Store, key: ArtifactKey) -> bytes | None:
+    """Return the manifest under `key` as it lies there, whole or not; None if there is none."""
+    try:
+        return store.read(f"{key.folder}/manifest.json")
+    except FileNotFoundError:
+        return None
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Writing
+
+
+def commit(
+    store: Store,
+    key: ArtifactKey,
+    artifact: Artifact,
+    payload_io: FileIO[Any],
+    *,
+    suffix: str | None = None,
+    lease: Lease | None = None,
+    over: bytes | None = None,
+    force: bool = False,
+) -> Manifest | None:
+    """Persist `artifact` under `key`.
+
+    Parameters
+    ----------
+    store, key
+        Where, and under which key.
+    artifact : Artifact
+        What.
+    payload_io : FileIO
+        In which format.
+    suffix : str, optional
+        The suffix of the payload's file, if not the format's own.
+    lease : Lease, optional
+        The right to make it, if it was asked for.
+    over : bytes, optional
+        The content of a corrupt manifest that this commit replaces.
+    force : bool
+        Whether to replace whatever artifact is there.
+
+    Returns
+    -------
+    Manifest or None
+        The manifest; None if somebody else has committed first, and their artifact counts.
+
+    Raises
+    ------
+    PersistError
+        If the payload cannot be written. Nothing that a reader could meet is left behind.
+    """
+    token = lease.token if lease is not None else token_hex(4)
+    before = manifest_bytes(store, key)
+    if before is not None and before != over and not force:
+        return None
+    try:
+        payload = _write_payload(store, key, artifact.payload, payload_io, token, suffix)
+    except OSError as error:
+        raise _not_persisted(key, error) from error
+    path = f"{key.folder}/{payload['file']}"
+    try:
+        head = {"key": str(key), "payload_name": key.payload_name, **artifact.head, "payload": payload}
+        manifest = Manifest.compose(head, artifact.sections)
+        store.replace(f"{key.folder}/params.json", json.dumps(artifact.params, indent=2).encode())
+        store.replace(f"{key.folder}/generation.log", artifact.log.encode("utf-8", "backslashreplace"))
+        if over is not None and before == over:
+            _keep_evidence(store, key, over)
+    except BaseException as error:
+        _delete_payload(store, path)
+        if isinstance(error, OSError | TypeError | ValueError):
+            raise _not_persisted(key, error) from error
+        raise
+    # From here on, an interruption may come after the manifest was written: the payload is not touched any more.
+    try:
+        if before is None:
+            if not store.create(f"{key.folder}/manifest.json", manifest.data):
+                _delete_payload(store, path)
+                return None
+        else:
+            store.replace(f"{key.folder}/manifest.json", manifest.data)
+    except OSError as error:
+        raise _not_persisted(key, error) from error
+    _sweep(store, key, manifest, lease.dead_tokens if lease else set(), None if before == over else before)
+    return manifest
+
+
+def _write_payload(
+    store: Store, key: ArtifactKey, payload: Any, payload_io: FileIO[Any], token: str, suffix: str | None
+) -> PayloadRecord:
+    fileio = payload_io.for_payload(payload)
+    name = f"payload.{token}{fileio.suffix if suffix is None else suffix}"
+    spool = store.spool(f"{key.folder}/{name}")
+    try:
+        try:
+            fileio.save(payload, Path(spool))
+        except PersistableError:
+            raise
+        except Exception as error:
+            raise _not_persisted(key, error, fileio, payload) from error
+        files = {}
+        if Path(spool).is_dir():
+            files = {file: digest_file(path) for file, path in files_below(spool)}
+            size, digest = sum(size for size, _ in files.values()), digest_of_files(files)
+        else:
+            size, digest = digest_file(spool)
+        store.put(spool, f"{key.folder}/{name}")
+    finally:
+        store.discard(spool)
+    return {
+        "file": name,
+        "format": fileio.format_id,
+        "format_version": fileio.version,
+        "size": size,
+        "digest": digest,
+        "files": files or None,
+        "type": f"{type(payload).__module__}.{type(payload).__qualname__}",
+        "summary": _summary(payload),
+    }
+
+
+def _summary(payload: Any) -> str:
+    """Return a line about a payload, without showing its content."""
+    words = [type(payload).__qualname__]
+    if hasattr(payload, "shape") and isinstance(payload.shape, tuple):
+        words.append(" × ".join(map(str, payload.shape)) or "scalar")
+        if hasattr(payload, "dtype"):
+            words.append(str(payload.dtype))
+    elif isinstance(payload, list | tuple | dict | set | frozenset | str | bytes):
+        words.append(f"of {len(payload)}")
+    return " ".join(words)
+
+
+def _not_persisted(
+    key: ArtifactKey, error: BaseException, fileio: FileIO[Any] | None = None, payload: Any = None
+) -> PersistError:
+    number = getattr(error, "errno", None)
+    if number == errno.ENOSPC and not isinstance(error, StoreError):
+        remedy = "The disk is full: free some space"
+    elif fileio is None or isinstance(error, OSError):
+        remedy = "Mend the cause"
+    else:
+        remedy = f"Change the payload (a {type(payload).__qualname__}), or pass another payload_io="
+    by = f" by {type(fileio).__qualname__}" if fileio is not None else ""
+    failure = PersistError(
+        f"{key.payload_name} {key} could not be persisted{by}: {type(error).__name__}: {error} "
+        f"The payload is still in memory. {remedy}, and call persist() again."
+    )
+    failure.errno = number
+    return failure
+
+
+def _keep_evidence(store: Store, key: ArtifactKey, bad: bytes) -> None:
+    """Keep a corrupt manifest for a look. The payload file that it names is left where it is, and swept by age."""
+    evidence = {"manifest": bad.decode("utf-8", "backslashreplace")}
+    store.replace(f"{key.folder}/corrupt-{_now()}.json", json.dumps(evidence, indent=2).encode())
+
+
+def record_failure(store: Store, key: ArtifactKey, log: str) -> None:
+    """Leave the log of a generation that raised beside the place of the artifact, if the store takes it."""
+    try:
+        store.replace(f"{key.folder}/failed-{_now()}.log", log.encode("utf-8", "backslashreplace"))
+    except OSError as error:
+        warnings.warn(f"The log of the failure could not be written: {error}", PersistableWarning, stacklevel=2)
+
+
+def _now() -> str:
+    return dt.datetime.now(dt.timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Cleaning up: what is known to be left over, and never what is not known
+
+
+_LEFTOVER = re.compile(
+    r"(?:spool\.)?payload\.(?P<token>[0-9a-f]{8})(?:\..*)?"  # written, or being written, and named by no manifest
+    r"|probe\.[0-9a-f]{8}|lease"
+    r"|.*\.[0-9a-f]{8}\.tmp"
+    r"|failed-\d{8}T.*\.log|corrupt-\d{8}T.*\.json"
+)
+
+
+def _sweep(store: Store, key: ArtifactKey, manifest: Manifest, dead_tokens: set[str], before: bytes | None) -> None:
+    """Remove what no manifest names: at once where nobody can need it any more, by age where somebody might.
+
+    Ages are taken between files of the store, because its clock may differ from ours.
+    """
+    dead = set(dead_tokens)
+    if before is not None:
+        with contextlib.suppress(ValueError, PersistableError):  # corrupt, or of a newer library: by age
+            dead.add(Manifest.parse(before).payload["file"].split(".")[1])
+    try:
+        entries = [(entry.path.split("/")[2], entry) for entry in store.list(key.folder)]
+        now = max((entry.modified for _, entry in entries), default=0.0)
+        for name, entry in entries:
+            known = _LEFTOVER.fullmatch(name)
+            if known is None or name == manifest.payload["file"]:
+                continue
+            if known["token"] in dead or now - entry.modified > store.leftovers_after:
+                store.delete(entry.path)
+    except OSError:
+        return  # somebody else's files, or a store that is gone: the artifact is there, and that is what counts
+
+
+def _delete_payload(store: Store, path: str) -> None:
+    with contextlib.suppress(OSError):
+        for entry in list(store.list(path)):  # a folder
+            store.delete(entry.path)
+    _delete_quietly(store, path)
+
+
+def _delete_quietly(store: Store, path: str) -> None:
+    with contextlib.suppress(OSError):  # swept later
+        store.delete(path)

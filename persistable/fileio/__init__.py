@@ -1,0 +1,75 @@
+"""Formats. Each is one class in one module, and one line in the table below.
+
+The modules are imported when a format is first asked for, so that numpy, pandas and pyarrow stay unimported
+until a payload needs them.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ..exceptions import ManifestVersionError
+from .base import FileIO, _known
+
+if TYPE_CHECKING:
+    from .pickle import PickleFileIO as PickleFileIO
+
+_FORMATS = {
+    # format_id: (module, class)
+    "pickle": ("pickle", "PickleFileIO"),
+}
+
+_MODULES = {name: module for module, name in _FORMATS.values()}
+
+__all__ = ["FileIO", "fileio_for", *_MODULES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_MODULES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def fileio_for(format_id: str, version: int, asked: FileIO[Any]) -> FileIO[Any]:
+    """Return the FileIO that reads what `format_id` wrote: `asked` if it is the one, else a known one.
+
+    Parameters
+    ----------
+    format_id : str
+        The format that the manifest names.
+    version : int
+        The version of the format that wrote.
+    asked : FileIO
+        The ``payload_io`` of the persistable.
+
+    Raises
+    ------
+    ManifestVersionError
+        If no known format has this id, or only an older version of it.
+    """
+    found: FileIO[Any] | None = asked if asked.format_id == format_id else None
+    if found is None and format_id in _FORMATS:
+        module, name = _FORMATS[format_id]
+        found = getattr(import_module(f".{module}", __name__), name)()
+    elif found is None and format_id in _known:
+        try:
+            found = _known[format_id]()
+        except TypeError as error:
+            raise ManifestVersionError(
+                f"The payload was written by the format {format_id!r}, whose class needs arguments ({error}). "
+                f"Pass it as payload_io=."
+            ) from error
+    if found is None:
+        raise ManifestVersionError(
+            f"The payload was written by the format {format_id!r}, which is not known here. Import the module that "
+            f"defines it, or pass its FileIO as payload_io= (now: {asked.format_id!r})."
+        )
+    if version > found.version:
+        raise ManifestVersionError(
+            f"The payload was written by version {version} of the format {format_id!r}, but version {found.version} "
+            f"is installed. Upgrade the package that {type(found).__qualname__} comes from."
+        )
+    return found

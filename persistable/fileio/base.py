@@ -1,0 +1,90 @@
+"""What a format is: payload <-> a local path.
+
+A FileIO knows nothing of places, keys or manifests. It writes one payload to a path that it is given, which does
+not exist yet, as a file or as a folder, and reads it back. A format of one's own is two methods::
+
+    class NpzPointsFileIO(FileIO[Points]):
+        suffix = ".points.npz"
+
+        def _save(self, payload, filepath):
+            np.savez(filepath, x=payload.x, y=payload.y)
+
+        def _load(self, filepath):
+            with np.load(filepath) as arrays:
+                return Points(arrays["x"], arrays["y"])
+
+``_load`` is called only after the file has been verified. A format that can read its payload and verify it in
+one pass overrides :meth:`FileIO.load` instead, and takes the bytes from the
+:class:`~persistable._integrity.StoredPayload`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+from .._integrity import StoredPayload
+
+__all__ = ["FileIO", "PayloadT", "StoredPayload"]
+
+PayloadT = TypeVar("PayloadT")
+
+_known: dict[str, type[FileIO[Any]]] = {}
+"""format_id -> class, of every FileIO that has been defined in this process."""
+
+
+class FileIO(ABC, Generic[PayloadT]):
+    """A format: how a payload becomes a file or a folder, and comes back.
+
+    Attributes
+    ----------
+    suffix : str
+        What the payload's file name ends with, the dot included; empty for a folder.
+    format_id : str
+        The name of the format in manifests. Module and class name if a subclass gives none; give one to a
+        format that may move to another module.
+    version : int
+        Raised when files written from now on cannot be read by the code of before.
+    """
+
+    suffix: str = ""
+    format_id: ClassVar[str]
+    version: ClassVar[int] = 1
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "format_id" not in cls.__dict__:
+            cls.format_id = f"{cls.__module__}.{cls.__qualname__}"
+        _known[cls.format_id] = cls
+
+    @abstractmethod
+    def _save(self, payload: PayloadT, filepath: Path) -> None:
+        """Write `payload` to `filepath`, a path that does not exist yet, as a file or as a folder.
+
+        Raise whatever fits if the payload cannot be written so that :meth:`_load` gives it back: the caller
+        turns it into a :class:`~persistable.exceptions.PersistError`, and nothing is left behind.
+        """
+
+    @abstractmethod
+    def _load(self, filepath: Path) -> PayloadT:
+        """Return the payload that :meth:`_save` wrote to `filepath`. The file has been verified."""
+
+    def for_payload(self, payload: PayloadT) -> FileIO[Any]:
+        """Return the FileIO that is to write `payload`: this one, unless the format depends on the payload."""
+        return self
+
+    def save(self, payload: PayloadT, filepath: Path) -> None:
+        """Write `payload` to `filepath`; see :meth:`_save`."""
+        self._save(payload, filepath)
+
+    def load(self, stored: StoredPayload) -> PayloadT:
+        """Verify `stored`, and return its payload.
+
+        Raises
+        ------
+        ArtifactCorruptError
+            If the file is missing, or is not what was written.
+        """
+        stored.check()
+        return self._load(stored.path)

@@ -1,0 +1,83 @@
+"""PickleFileIO: any Python object, and the default.
+
+Loading a pickle runs code that the pickle names. Load pickles only from places that only people you trust can
+write to; the other formats carry data only.
+"""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any, ClassVar
+
+from .base import FileIO, PayloadT, StoredPayload
+
+__all__ = ["PickleFileIO"]
+
+# What pickle is known to lose or to bloat: (module prefix, names of classes, why and what to take instead).
+_REFUSED: tuple[tuple[str, str, str], ...] = (
+    (
+        "statsmodels.",
+        "Results",
+        "a pickled statsmodels result holds the series, the model and all smoother output (17 MB for 5,000 points). "
+        "Persist orders and parameters with JsonFileIO, and rebuild the result with the model's filter(params)",
+    ),
+    (
+        "optuna.",
+        "Study",
+        "a pickled Optuna study holds only the URL of its storage, or does not cross Optuna versions. "
+        "Persist its trials with ParquetFileIO (study.trials_dataframe()), its best parameters with JsonFileIO",
+    ),
+    (
+        "torch.",
+        "Module",
+        "a pickled torch module breaks when its class moves. "
+        "Persist its state_dict() as arrays with NpzFileIO, and its configuration as params",
+    ),
+)
+
+
+class PickleFileIO(FileIO[PayloadT]):
+    """Anything that pickles, by pickle protocol 5.
+
+    The file loads with plain :func:`pickle.load` too. Payloads that pickle is known to lose or to bloat
+    (statsmodels results, Optuna studies, torch modules) are refused, with the format to take instead.
+
+    Warnings
+    --------
+    Loading a pickle runs code that the pickle names. Where other people can write to the store, use a format
+    that carries data only.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp(), "payload.pickle")
+    >>> PickleFileIO().save({"mean": 0.5}, path)
+    >>> pickle.loads(path.read_bytes())
+    {'mean': 0.5}
+    """
+
+    suffix = ".pickle"
+    format_id: ClassVar[str] = "pickle"
+
+    def _save(self, payload: PayloadT, filepath: Path) -> None:
+        _refuse_what_pickle_spoils(payload)
+        with filepath.open("xb") as file:
+            pickle.dump(payload, file, protocol=5)
+
+    def _load(self, filepath: Path) -> PayloadT:
+        with filepath.open("rb") as file:
+            payload: PayloadT = pickle.load(file)
+        return payload
+
+    def load(self, stored: StoredPayload) -> PayloadT:
+        """Verify `stored`, and unpickle the very bytes that were verified."""
+        payload: PayloadT = pickle.loads(stored.buffer())
+        return payload
+
+
+def _refuse_what_pickle_spoils(payload: Any) -> None:
+    for base in type(payload).__mro__:
+        for module, name, reason in _REFUSED:
+            if base.__module__.startswith(module) and name in base.__name__:
+                raise TypeError(f"PickleFileIO does not take a {type(payload).__qualname__}: {reason}.")

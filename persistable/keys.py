@@ -1,0 +1,114 @@
+"""Keys: the fingerprint of a params tree under a payload's name.
+
+A key is the first 128 bits of SHA-256 over the canonical encoding of (scheme, payload name, version, params,
+dependencies by role). A dependency enters by its own key, as in a Merkle tree, so that the cost is linear in the
+number of nodes, on diamonds too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from hashlib import file_digest, sha256
+from pathlib import Path
+from typing import Any
+
+from ._canonical import encode, encode_str, register_encoder
+
+__all__ = ["SCHEME", "ArtifactKey", "artifact_key", "content_digest", "register_encoder"]
+
+SCHEME = "persistable-key-1"
+"""Version of the key rules. Golden digests in the tests hold it: whoever changes a rule must change this too."""
+
+
+class ArtifactKey(str):
+    """32 hexadecimal digits that stand for one params tree, and the payload name that they were made under.
+
+    >>> key = ArtifactKey("3f9a0c", "gaussian_points")
+    >>> key, key.payload_name, key.folder
+    ('3f9a0c', 'gaussian_points', 'gaussian_points/3f9a0c')
+    """
+
+    __slots__ = ("payload_name",)
+
+    payload_name: str
+
+    def __new__(cls, digest: str, payload_name: str) -> ArtifactKey:
+        """Return the key with these hexadecimal digits."""
+        key = super().__new__(cls, digest)
+        key.payload_name = payload_name
+        return key
+
+    def __getnewargs__(self) -> tuple[str, str]:
+        return str(self), self.payload_name
+
+    @property
+    def folder(self) -> str:
+        """Where a store keeps the artifact: a path relative to its root."""
+        return f"{self.payload_name}/{self}"
+
+
+def artifact_key(
+    payload_name: str, version: str | None, params: Any, dependencies: Mapping[str, ArtifactKey]
+) -> ArtifactKey:
+    """Return the key of a node.
+
+    Parameters
+    ----------
+    payload_name : str
+        The name of the payload.
+    version : str or None
+        The version of the code that makes it, if its class states one.
+    params : object
+        What defines the payload beside its upstreams.
+    dependencies : mapping of str to ArtifactKey
+        role -> key of the upstream node.
+
+    Raises
+    ------
+    UntrackableValueError
+        If a value in `params` has a type that no key rule covers.
+
+    Examples
+    --------
+    >>> artifact_key("points", None, {"n": 5}, {})
+    'e0d2df1f2ffe86e0a36c3ed7dd1a9c05'
+    """
+    parts = [_head(payload_name, version), encode(params), b"m%d:" % len(dependencies)]
+    for role in sorted(dependencies):
+        parts += encode_str(role), dependencies[role].encode()
+    return ArtifactKey(sha256(b"".join(parts)).hexdigest()[:32], payload_name)
+
+
+@lru_cache(maxsize=1024)
+def _head(payload_name: str, version: str | None) -> bytes:
+    return encode_str(SCHEME) + encode_str(payload_name) + encode(version)
+
+
+def content_digest(path: str | Path) -> str:
+    """Return the SHA-256 of a file's content, as a parameter that follows the file and not its name.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+
+    Returns
+    -------
+    str
+        ``sha256:`` and 64 hexadecimal digits; the same that ``sha256sum`` prints.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile() as empty:
+    ...     content_digest(empty.name)
+    'sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
+    """
+    with Path(path).open("rb") as file:
+        return f"sha256:{file_digest(file, 'sha256').hexdigest()}"

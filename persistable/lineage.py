@@ -1,0 +1,156 @@
+"""The graph of nodes behind an artifact: walk it, name it, show it.
+
+A node is anything with a payload name, a version, params, and upstream nodes by role. This module knows nodes and
+not the class that they usually are, so that the class can ask it. All walks are iterative and visit each node
+once: a ladder of sixty layers has 2**60 paths, but 120 nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+from .exceptions import ParamsError, UntrackableValueError
+from .keys import ArtifactKey, artifact_key
+from .params import readable, tracked_params
+
+__all__ = ["Node", "keys_of", "params_tree", "readable_params", "readable_tree", "walk"]
+
+
+class Node(Protocol):
+    """What the graph needs to know of a persistable."""
+
+    @property
+    def payload_name(self) -> str: ...
+    @property
+    def version(self) -> str | None: ...
+    @property
+    def params(self) -> Any: ...
+    @property
+    def dependencies(self) -> Mapping[str, Node]: ...
+
+
+def walk(root: Node) -> Iterator[Node]:
+    """Yield `root` and every node behind it, each once, upstreams before those that depend on them.
+
+    Raises
+    ------
+    ParamsError
+        If a node depends on itself, directly or through others.
+    """
+    done: set[int] = set()
+    path: dict[int, Node] = {}
+    stack = [root]
+    while stack:
+        node = stack[-1]
+        if id(node) in done:
+            stack.pop()
+            continue
+        waiting = [upstream for upstream in node.dependencies.values() if id(upstream) not in done]
+        if not waiting:
+            stack.pop()
+            path.pop(id(node), None)
+            done.add(id(node))
+            yield node
+            continue
+        path[id(node)] = node
+        for upstream in waiting:
+            if id(upstream) in path:
+                names = [node.payload_name for node in path.values()]
+                start = list(path).index(id(upstream))
+                circle = " -> ".join([*names[start:], upstream.payload_name])
+                raise ParamsError(
+                    f"The dependencies form a cycle: {circle}. Remove one of these from tracked_persistable_dependencies."
+                )
+        stack += waiting
+
+
+def keys_of(root: Node) -> dict[int, ArtifactKey]:
+    """Return ``id(node)`` -> key, of `root` and every node behind it.
+
+    Raises
+    ------
+    ParamsError
+        If params cannot be fingerprinted, if a field and a role of one node have the same name, or if the nodes
+        form a cycle.
+    """
+    if not root.dependencies:  # nothing to walk
+        return {id(root): _key(root, {})}
+    keys: dict[int, ArtifactKey] = {}
+    for node in walk(root):
+        keys[id(node)] = _key(node, keys)
+    return keys
+
+
+def _key(node: Node, keys: Mapping[int, ArtifactKey]) -> ArtifactKey:
+    dependencies = node.dependencies
+    if dependencies:
+        _require_distinct_names(node)
+    try:
+        return artifact_key(
+            node.payload_name,
+            node.version,
+            node.params,
+            {role: keys[id(upstream)] for role, upstream in dependencies.items()},
+        )
+    except ParamsError as error:
+        if isinstance(error, UntrackableValueError):
+            error.inside("params")
+        error.add_note(f"persistable: while fingerprinting the params of {node.payload_name}.")
+        raise
+
+
+def _require_distinct_names(node: Node) -> None:
+    for role in node.dependencies:
+        if hasattr(node.params, role) and role in tracked_params(node.params):
+            raise ParamsError(
+                f"{node.payload_name} has both a parameter and a dependency named {role!r}, and they would share a "
+                f"place in its params tree. Rename one: pass the dependencies as a mapping, role -> persistable."
+            )
+
+
+def params_tree(root: Node) -> dict[str, Any]:
+    """Return the tracked params of `root`, and under its role the params tree of each upstream.
+
+    A node that is reached on several paths is one and the same dict in each place.
+    """
+    trees: dict[int, dict[str, Any]] = {}
+    for node in walk(root):
+        _require_distinct_names(node)
+        upstreams = {role: trees[id(upstream)] for role, upstream in node.dependencies.items()}
+        trees[id(node)] = tracked_params(node.params) | upstreams
+    return trees[id(root)]
+
+
+def readable_tree(root: Node) -> dict[str, Any]:
+    """Return the params tree for people: each node once, the root first, its upstreams by the names of theirs.
+
+    A node goes by its payload name; of several nodes of one name, the later ones by ``name#2``, ``name#3``.
+
+    Examples
+    --------
+    The tree of a model on some points::
+
+        {"model": {"params": {"alpha": 1.0}, "dependencies": {"points": "points"}},
+         "points": {"params": {"n": 100}}}
+    """
+    nodes = list(walk(root))[::-1]
+    counts: dict[str, int] = {}
+    names: dict[int, str] = {}
+    for node in nodes:
+        count = counts[node.payload_name] = counts.get(node.payload_name, 0) + 1
+        names[id(node)] = node.payload_name if count == 1 else f"{node.payload_name}#{count}"
+    tree: dict[str, Any] = {}
+    for node in nodes:
+        shown: dict[str, Any] = {"params": readable_params(node.params)}
+        if node.version is not None:
+            shown["version"] = node.version
+        if node.dependencies:
+            shown["dependencies"] = {role: names[id(upstream)] for role, upstream in node.dependencies.items()}
+        tree[names[id(node)]] = shown
+    return tree
+
+
+def readable_params(params: Any) -> dict[str, Any]:
+    """Return the tracked params of one node as JSON for people, by field."""
+    return {name: readable(value) for name, value in tracked_params(params).items()}

@@ -1,0 +1,219 @@
+"""The record of an artifact. An artifact exists if and only if its manifest does.
+
+A manifest is one JSON object, laid out in lines, so that a hit reads little of it::
+
+    {"digest": "xxh3:…",                the digest of all that follows this line
+    "artifact": {…},                    what a hit needs: schema, key, payload file, size and digest, code
+    "params": {…},                      and what people ask later, parsed when they do
+    …}
+
+A flipped byte or a missing tail is found by the first line, whatever it hits.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypedDict
+
+from ._integrity import ALGORITHM, StoredPayload, Verify, digest
+from .exceptions import ManifestVersionError
+from xxhash import xxh3_128_hexdigest
+
+__all__ = ["SCHEMA", "Dependency", "Manifest", "PayloadRecord"]
+
+SCHEMA = 1
+"""Version of the layout. A library that meets a newer one refuses it."""
+
+_SECTIONS = ("params", "dependencies", "generated", "code", "metrics", "tags")
+_DIGEST_STARTS = len('{"digest": "')
+_DIGEST_ENDS = _DIGEST_STARTS + len(ALGORITHM) + 32
+_HEAD = '"artifact": '
+
+_decode = json.JSONDecoder().decode
+
+
+class PayloadRecord(TypedDict):
+    """What a manifest says of the payload.
+
+    Attributes
+    ----------
+    file : str
+        The name of the payload's file or folder, beside the manifest.
+    format, format_version : str, int
+        The FileIO that wrote it.
+    size : int
+        In bytes; of a folder, of all its files together.
+    digest : str
+        ``xxh3:`` and 32 hexadecimal digits.
+    files : dict of str to [int, str], or None
+        For a folder: relative path -> size in bytes and digest of each file.
+    type, summary : str
+        The Python type of the payload, and a line about it.
+    """
+
+    file: str
+    format: str
+    format_version: int
+    size: int
+    digest: str
+    files: dict[str, tuple[int, str]] | None
+    type: str
+    summary: str
+
+
+class Dependency(NamedTuple):
+    """An upstream artifact, as a manifest names it.
+
+    Attributes
+    ----------
+    payload_name, key : str
+        Which artifact it is.
+    digest : str or None
+        The digest of the payload that was used; None if the generation did not open it, or if it was not persisted.
+    """
+
+    payload_name: str
+    key: str
+    digest: str | None
+
+
+class Manifest:
+    """The record of one artifact, as it lies in a store. It does not change.
+
+    Attributes
+    ----------
+    key, payload_name, version : str
+        Which artifact it is; the version is None if its class states none.
+    payload : PayloadRecord
+        File, format, size, digest, type and summary of the payload.
+    params : dict
+        The tracked params, readable (:func:`persistable.params.readable`).
+    dependencies : dict of str to Dependency
+        role -> upstream artifact.
+    generated : dict
+        ``at`` (UTC), ``seconds``, ``host``, ``user``, ``pid``, ``python``, ``packages``, ``git``.
+    code : dict
+        The digests of the code that made it: of its source files, and of each part of its class.
+    metrics : dict
+        Numbers that the generation recorded.
+    tags : list of str
+        Words that the generation recorded.
+    data : bytes
+        The manifest as it was read.
+    """
+
+    __slots__ = ("_body", "data", "head")
+
+    def __init__(self, data: bytes, head: dict[str, Any]) -> None:
+        self.data = data
+        self.head = head
+        self._body: dict[str, Any] | None = None
+
+    @classmethod
+    def compose(cls, head: Mapping[str, Any], sections: Mapping[str, Any]) -> Manifest:
+        """Return the manifest with this head and these sections.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If something in them is not JSON.
+        """
+        lines = [_HEAD + json.dumps({"schema": SCHEMA, **head}, allow_nan=False)]
+        lines += [f'"{name}": {json.dumps(sections[name], allow_nan=False)}' for name in _SECTIONS]
+        body = (",\n".join(lines) + "}\n").encode()
+        return cls.parse(b'{"digest": "%b",\n%b' % (digest(body).encode(), body))
+
+    @classmethod
+    def parse(cls, data: bytes) -> Manifest:
+        """Return the manifest in `data`.
+
+        Raises
+        ------
+        ValueError
+            If `data` is not what was written.
+        ManifestVersionError
+            If a newer persistable wrote it.
+        """
+        start = data.find(b"\n") + 1
+        written = data[_DIGEST_STARTS:_DIGEST_ENDS].decode("ascii", "replace")
+        found = ALGORITHM + xxh3_128_hexdigest(data[start:])
+        if found != written or data[_DIGEST_ENDS:start] != b'",\n':
+            raise ValueError(f"its content has the digest {found}, but {written or 'nothing'} was written")
+        text = data[start : data.find(b"\n", start)].decode()
+        if not text.startswith(_HEAD):
+            raise ManifestVersionError(_newer("of another layout"))
+        head = _decode(text[len(_HEAD) : -1])
+        if head["schema"] > SCHEMA:
+            raise ManifestVersionError(_newer(f"of schema {head['schema']}"))
+        return cls(data, head)
+
+    @property
+    def key(self) -> str:
+        return str(self.head["key"])
+
+    @property
+    def payload_name(self) -> str:
+        return str(self.head["payload_name"])
+
+    @property
+    def version(self) -> str | None:
+        return self.head["version"]  # type: ignore[no-any-return]
+
+    @property
+    def payload(self) -> PayloadRecord:
+        return self.head["payload"]  # type: ignore[no-any-return]
+
+    @property
+    def params(self) -> dict[str, Any]:
+        return self._section("params")  # type: ignore[no-any-return]
+
+    @property
+    def dependencies(self) -> dict[str, Dependency]:
+        return {role: Dependency(**dependency) for role, dependency in self._section("dependencies").items()}
+
+    @property
+    def generated(self) -> dict[str, Any]:
+        return self._section("generated")  # type: ignore[no-any-return]
+
+    @property
+    def code(self) -> dict[str, Any]:
+        return self._section("code")  # type: ignore[no-any-return]
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        return self._section("metrics")  # type: ignore[no-any-return]
+
+    @property
+    def tags(self) -> list[str]:
+        return self._section("tags")  # type: ignore[no-any-return]
+
+    def stored(self, path: str, verify: Verify) -> StoredPayload:
+        """Return the payload at the local `path`, with what this manifest says of it."""
+        payload = self.head["payload"]
+        return StoredPayload(path, payload["size"], payload["digest"], payload["files"], verify, self.head["key"])
+
+    def _section(self, name: str) -> Any:
+        if self._body is None:
+            self._body = json.loads(self.data)
+        return self._body[name]
+
+    def __eq__(self, other: object) -> bool:
+        return self.data == other.data if isinstance(other, Manifest) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.data)
+
+    def __repr__(self) -> str:
+        return (
+            f"<Manifest of {self.payload_name} {self.key[:8]}…: {self.payload['summary']}, {self.payload['size']} bytes, "
+            f"made {self.generated['at']} in {self.generated['seconds']:.3g} s by {self.generated['user']}"
+            f"@{self.generated['host']}>"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Manifest.parse, (self.data,)
+
+
+def _newer(what: str) -> str:
+    return f"This artifact was written by a newer persistable ({what}; this one reads up to {SCHEMA}). Upgrade it."

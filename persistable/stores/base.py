@@ -1,0 +1,188 @@
+"""What a place is: five operations on small files, and two that move payloads.
+
+The protocol of :mod:`persistable.artifacts` asks a store for nothing else, so that a folder, a shared drive and a
+bucket keep the same promises:
+
+- ``read``, ``create``, ``replace``, ``list``, ``delete`` for manifests, leases and logs;
+- ``fetch`` and ``put`` for payloads, which are written once and never changed.
+
+Paths are relative to the store's root, with ``/`` between their parts. A store knows nothing of formats.
+``persistable.testing.StoreConformance`` checks an implementation.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from .._integrity import Verify
+
+__all__ = ["Entry", "Store"]
+
+
+class Entry(NamedTuple):
+    """One file of a store.
+
+    Attributes
+    ----------
+    path : str
+        Relative to the store's root.
+    size : int
+        In bytes.
+    modified : float
+        When it was last written, in seconds since the epoch, by the clock of the store.
+    """
+
+    path: str
+    size: int
+    modified: float
+
+
+class Store(ABC):
+    """A place for artifacts.
+
+    Parameters
+    ----------
+    verify : {"digest", "size"}
+        What is checked of a payload before it is used: its bytes, or its length only. The second is for payloads
+        that are mapped rather than read.
+    single_flight : bool
+        Whether processes that miss the same artifact agree, by leases, that one of them makes it. Without, each
+        makes it; what a reader sees is right all the same.
+    time_to_live : float, optional
+        Seconds after which the lease of an owner that gave no sign of life is taken over; the store's own choice
+        if None.
+    patience : float
+        Seconds to wait for another process's generation, at most, before
+        :class:`~persistable.exceptions.LeaseTimeoutError` is raised.
+    leftovers_after : float
+        Seconds after which files that no manifest names are swept; younger ones may belong to somebody who is
+        still writing.
+    """
+
+    default_time_to_live = 30.0
+
+    def __init__(
+        self,
+        *,
+        verify: Verify = "digest",
+        single_flight: bool = True,
+        time_to_live: float | None = None,
+        patience: float = 86_400.0,
+        leftovers_after: float = 86_400.0,
+    ) -> None:
+        if verify not in ("digest", "size"):
+            raise ValueError(f"verify must be 'digest' or 'size', got {verify!r}.")
+        if time_to_live is not None and not time_to_live > 0:
+            raise ValueError(f"time_to_live must be a positive number of seconds, got {time_to_live!r}.")
+        self.verify: Verify = verify
+        self.single_flight = single_flight
+        self._time_to_live = time_to_live
+        self.patience = patience
+        self.leftovers_after = leftovers_after
+        self.probed = False
+
+    @property
+    def time_to_live(self) -> float:
+        """Seconds without a sign of life after which a lease is taken over."""
+        return self.default_time_to_live if self._time_to_live is None else self._time_to_live
+
+    @property
+    @abstractmethod
+    def url(self) -> str:
+        """Where the store is, for people; never with credentials."""
+
+    @abstractmethod
+    def read(self, path: str) -> bytes:
+        """Return the content of the small file at `path`.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is none.
+        StoreError
+            If the store cannot be read.
+        """
+
+    @abstractmethod
+    def create(self, path: str, data: bytes) -> bool:
+        """Write a small file that must not exist yet: of many callers, exactly one gets True.
+
+        A reader sees all of `data` or no file. `data` holds something that only this caller could have written.
+
+        Raises
+        ------
+        StoreError
+            If the store cannot be written.
+        """
+
+    @abstractmethod
+    def replace(self, path: str, data: bytes) -> None:
+        """Write a small file, over an older one if there is one: a reader sees all of the old, or all of the new.
+
+        Raises
+        ------
+        StoreError
+            If the store cannot be written.
+        """
+
+    @abstractmethod
+    def list(self, folder: str) -> Iterator[Entry]:
+        """Yield every file below `folder`, in any order; nothing if there is no such folder."""
+
+    @abstractmethod
+    def delete(self, path: str) -> None:
+        """Remove the file at `path`; that there is none is fine."""
+
+    @abstractmethod
+    def fetch(self, path: str) -> str:
+        """Return a local path that holds the payload (a file or a folder) at `path`. It is not to be written to.
+
+        Whether the payload exists, and is whole, shows when it is read.
+        """
+
+    @abstractmethod
+    def put(self, local: str, path: str) -> None:
+        """Move the payload (a file or a folder) at the path `local` to `path`, which nobody has used before.
+
+        Raises
+        ------
+        StoreError
+            If the store cannot be written; nothing, or only an orphan, is then at `path`.
+        """
+
+    def local_path(self, path: str) -> str | None:
+        """Return where `path` lies on this machine's file systems; None if it is not a file here."""
+        return None
+
+    def spool(self, path: str) -> str:
+        """Return a new local path at which the payload for `path` is written, before :meth:`put` takes it.
+
+        Its last part ends as `path` does, because many libraries look at the suffix of a file.
+        """
+        return os.path.join(tempfile.mkdtemp(prefix="persistable-"), os.path.basename(path))
+
+    def discard(self, spool: str) -> None:
+        """Remove what is left of a path that :meth:`spool` returned."""
+        shutil.rmtree(os.path.dirname(spool), onerror=_make_writable_and_retry)
+
+
+def remove_tree(path: str) -> None:
+    """Remove a file or a folder, read-only or not; that there is none is fine."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path, onerror=_make_writable_and_retry)
+        return
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+def _make_writable_and_retry(function: Callable[..., object], path: str, error: object) -> None:
+    """Remove what a tool left read-only; what cannot be removed even so is swept later."""
+    with contextlib.suppress(OSError):
+        os.chmod(os.path.dirname(path), 0o700)
+        function(path)

@@ -1,0 +1,319 @@
+"""LocalStore: a folder, on a disk of this machine or on a shared drive.
+
+Nothing here trusts a lock. A small file appears whole, because it is written beside its place and then linked
+(``create``) or renamed (``replace``) to it; of many callers of ``create``, one wins, because a link never
+replaces. Modes are left to the umask and to set-gid folders, so that a group can share a folder.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from secrets import token_hex
+from typing import Any, NoReturn
+
+from .._integrity import files_below
+from ..exceptions import StoreError
+from .base import Entry, Store, remove_tree
+
+__all__ = ["LocalStore"]
+
+_READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_WRITE_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_SMALL = 16_384  # manifests are a few kB; a larger buffer costs more than a second read
+_NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK}
+_NETWORK_FILE_SYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "lustre", "ceph", "afs")
+_ATTEMPTS = 8
+
+
+class LocalStore(Store):
+    """Artifacts in a folder.
+
+    Parameters
+    ----------
+    path : str or Path
+        The folder; made when something is first written to it.
+    fsync : bool
+        Whether every file is forced to the disk before the next step of a commit, so that a power cut cannot leave
+        a manifest without its payload.
+    **options
+        As for :class:`~persistable.stores.Store`. The time to live of a lease is 30 s, and 120 s where the folder
+        lies on a network file system, whose caches let others see a sign of life late.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> store = LocalStore(tempfile.mkdtemp())
+    >>> store.create("points/lease/0", b"mine"), store.create("points/lease/0", b"yours")
+    (True, False)
+    >>> store.read("points/lease/0")
+    b'mine'
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, fsync: bool = True, **options: Any) -> None:
+        super().__init__(**options)
+        self.path = Path(os.path.abspath(os.path.expanduser(path)))
+        self.fsync = fsync
+        self._root = f"{self.path}/" if str(self.path) != "/" else "/"
+
+    def __repr__(self) -> str:
+        return f"LocalStore({str(self.path)!r})"
+
+    @property
+    def url(self) -> str:
+        return str(self.path)
+
+    @property
+    def time_to_live(self) -> float:
+        if self._time_to_live is None:
+            self._time_to_live = 120.0 if _file_system(self.path) in _NETWORK_FILE_SYSTEMS else 30.0
+        return self._time_to_live
+
+    def read(self, path: str) -> bytes:
+        try:
+            file = os.open(self._root + path, _READ)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            self._fail("read", path, error)
+        try:
+            data = os.read(file, _SMALL)
+            if len(data) == _SMALL:  # a file ends where a read returns less than was asked for
+                pieces = [data]
+                while piece := os.read(file, 1 << 20):
+                    pieces.append(piece)
+                data = b"".join(pieces)
+        except OSError as error:
+            self._fail("read", path, error)
+        finally:
+            os.close(file)
+        return data
+
+    def create(self, path: str, data: bytes) -> bool:
+        target = self._root + path
+        temporary = self._write_beside(path, data)
+        try:
+            created = self._link(temporary, target, data)
+        except OSError as error:
+            self._fail("write", path, error)
+        finally:
+            _unlink(temporary)
+        if created:
+            self._sync_folder(os.path.dirname(target))
+        return created
+
+    def replace(self, path: str, data: bytes) -> None:
+        target = self._root + path
+        temporary = self._write_beside(path, data)
+        try:
+            _rename(temporary, target)
+        except OSError as error:
+            self._fail("write", path, error)
+        finally:
+            _unlink(temporary)
+        self._sync_folder(os.path.dirname(target))
+
+    def list(self, folder: str) -> Iterator[Entry]:
+        try:
+            for name, path in files_below(self._root + folder):
+                try:
+                    stat = os.stat(path, follow_symlinks=False)
+                except FileNotFoundError:
+                    continue  # deleted since; others work here too
+                yield Entry(f"{folder}/{name}" if folder else name, stat.st_size, stat.st_mtime)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self._fail("list", folder, error)
+
+    def delete(self, path: str) -> None:
+        target = self._root + path
+        try:
+            os.unlink(target)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self._fail("delete", path, error)
+        self._remove_empty_folders(os.path.dirname(target))
+
+    def fetch(self, path: str) -> str:
+        return self._root + path
+
+    def put(self, local: str, path: str) -> None:
+        target = self._root + path
+        try:
+            for file in [file for _, file in files_below(local)] if os.path.isdir(local) else [local]:
+                self._sync(file)
+            if os.stat(local).st_dev == os.stat(os.path.dirname(target)).st_dev:
+                _rename(local, target)
+            else:  # a move would be a copy, and not atomic: copy beside, then rename
+                beside = f"{target}.{token_hex(4)}.tmp"
+                shutil.move(local, beside)
+                _rename(beside, target)
+        except OSError as error:
+            self._fail("write", path, error)
+        self._sync_folder(os.path.dirname(target))
+
+    def local_path(self, path: str) -> str:
+        return self._root + path
+
+    def spool(self, path: str) -> str:
+        folder, _, name = (self._root + path).rpartition("/")
+        try:
+            self._make_folder(folder)
+        except OSError as error:
+            self._fail("write", path, error)
+        return f"{folder}/spool.{name}"  # on the same file system, so that put() is one atomic rename
+
+    def discard(self, spool: str) -> None:
+        remove_tree(spool)
+        self._remove_empty_folders(os.path.dirname(spool))
+
+    def _write_beside(self, path: str, data: bytes) -> str:
+        """Write `data` to a new file beside `path`, down to the disk, and return where."""
+        temporary = f"{self._root}{path}.{token_hex(4)}.tmp"
+        try:
+            for _ in range(_ATTEMPTS):
+                try:
+                    file = os.open(temporary, _WRITE_NEW, 0o666)
+                    break
+                except FileNotFoundError:  # no folder yet; or no more, if another process removed it as empty
+                    self._make_folder(os.path.dirname(temporary))
+            else:
+                raise FileNotFoundError(errno.ENOENT, "the folder vanishes as soon as it is made", temporary)
+            with open(file, "wb", buffering=0) as stream:
+                view = memoryview(data)
+                while view:
+                    view = view[stream.write(view) :]
+                if self.fsync:
+                    os.fsync(stream.fileno())
+        except OSError as error:
+            _unlink(temporary)
+            self._fail("write", path, error)
+        except BaseException:
+            _unlink(temporary)
+            raise
+        return temporary
+
+    def _link(self, temporary: str, target: str, data: bytes) -> bool:
+        try:
+            os.link(temporary, target)
+        except OSError as error:
+            if error.errno in _NO_LINKS:
+                return self._create_without_links(target, data)
+            # Over NFS a call that reports a failure may have happened; the count of links tells.
+            if os.stat(temporary).st_nlink > 1:
+                return True
+            if isinstance(error, FileExistsError):
+                return False
+            raise
+        return True
+
+    def _create_without_links(self, target: str, data: bytes) -> bool:
+        """Create on a file system without hard links (exFAT, some FUSE).
+
+        Exclusive, but a reader may meet the file before its content. A manifest then fails its digest, and is read
+        again (:mod:`persistable.artifacts`); a lease without content is one that gave no sign of life yet.
+        """
+        try:
+            file = os.open(target, _WRITE_NEW, 0o666)
+        except FileExistsError:
+            return False
+        with open(file, "wb", buffering=0) as stream:
+            stream.write(data)
+            if self.fsync:
+                os.fsync(stream.fileno())
+        return True
+
+    def _make_folder(self, folder: str) -> None:
+        for _ in range(_ATTEMPTS):
+            try:
+                os.mkdir(folder)  # 0o777 less the umask; a set-gid parent hands its group down
+            except FileExistsError:
+                if not os.path.isdir(folder):
+                    raise NotADirectoryError(errno.ENOTDIR, "a file stands where a folder is needed", folder) from None
+                return
+            except FileNotFoundError:
+                self._make_folder(os.path.dirname(folder))
+                continue
+            self._sync_folder(os.path.dirname(folder))
+            return
+
+    def _remove_empty_folders(self, folder: str) -> None:
+        while len(folder) > len(self._root):
+            try:
+                os.rmdir(folder)
+            except OSError:
+                return  # not empty, or not ours to remove
+            folder = os.path.dirname(folder)
+
+    def _sync(self, path: str) -> None:
+        if self.fsync:
+            file = os.open(path, _READ)
+            try:
+                os.fsync(file)
+            finally:
+                os.close(file)
+
+    def _sync_folder(self, folder: str) -> None:
+        if os.name == "posix":  # Windows has no handle for a folder, and keeps the order of its own accord
+            try:
+                self._sync(folder)
+            except OSError as error:
+                if error.errno not in (errno.EINVAL, errno.ENOENT, errno.EACCES):  # not supported; gone; not readable
+                    raise
+
+    def _fail(self, action: str, path: str, error: OSError) -> NoReturn:
+        reason = error.strerror or str(error)
+        if isinstance(error, NotADirectoryError):
+            remedy = f"Something on the way to {self._root + path} is a file. Choose another data_dir, or move the file."
+        elif error.errno == errno.ENOSPC:
+            remedy = "Free some space, and try again; nothing half-written is left behind."
+        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            remedy = (
+                "Ask for the permission, or choose another data_dir. What lies there can be loaded with read "
+                "permission alone; generate(persist=False) makes a payload without writing it."
+            )
+        else:
+            remedy = "Check the drive and its connection."
+        failure = StoreError(f"Cannot {action} {path!r} in the store {self.url}: {reason}. {remedy}")
+        failure.errno, failure.filename = error.errno, self._root + path
+        raise failure from error
+
+
+def _rename(source: str, target: str) -> None:
+    """Rename, over an older file if there is one; SMB and Windows refuse while a reader holds that one open."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            os.replace(source, target)
+            return
+        except PermissionError:
+            if attempt == _ATTEMPTS - 1 or not os.path.isfile(target):
+                raise
+            time.sleep(0.01 * 2**attempt)
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+def _file_system(path: Path) -> str:
+    """Return the type of the file system that `path` will lie on, as /proc/mounts names it; "" if unknown."""
+    found, length = "", -1
+    try:
+        lines = Path("/proc/mounts").read_text().splitlines()
+    except OSError:
+        return ""
+    for line in lines:
+        _, mount, kind, *_ = line.split(" ")
+        mount = mount.replace("\\040", " ")
+        if path.is_relative_to(mount) and len(mount) >= length:
+            found, length = kind, len(mount)
+    return found
