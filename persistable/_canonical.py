@@ -129,7 +129,7 @@ def composite(kind: bytes, *parts: bytes) -> bytes:
     return b"o%d:%b%d:%b" % (len(kind), kind, len(parts), b"".join(parts))
 
 
-def content(items: int, size: int, piece: Callable[[int, int], bytes | memoryview | Any]) -> bytes:
+def content(items: int, size: int, piece: Callable[[int, int], Any]) -> bytes:
     """Return the encoding of large content, hashed piece by piece on all cores.
 
     Parameters
@@ -199,7 +199,7 @@ def encode_str(value: str) -> bytes:
     return b"s%d:%b" % (len(data), data)
 
 
-def encode_bytes(value: bytes | memoryview) -> bytes:
+def encode_bytes(value: Any) -> bytes:
     """Return the encoding of bytes."""
     if len(value) <= PIECE:
         return b"b%d:%b" % (len(value), value)
@@ -235,17 +235,33 @@ def _encode_set(value: frozenset[Any] | set[Any]) -> bytes:
     return b"S%d:%b" % (len(value), b"".join(sorted(encode_items(value))))
 
 
+_names: dict[str, bytes] = {}
+"""Encodings of dict keys and field names that were met before: params use the same few all the time."""
+
+_MANY_NAMES = 10_000
+
+
+def _encode_name(name: str) -> bytes:
+    encoded = encode_str(name)
+    if len(_names) < _MANY_NAMES:
+        _names[name] = encoded
+    return encoded
+
+
 def _encode_dict(value: Mapping[Any, Any]) -> bytes:
-    pairs: list[tuple[bytes, bytes]] = []
-    append, encoders = pairs.append, _encoders
+    pairs: list[bytes] = []
+    append, encoders, names = pairs.append, _encoders, _names
     key: Any = None
     try:
         for key, item in value.items():
-            append((encoders[type(key)](key), encoders[type(item)](item)))
+            if type(key) is str:
+                append((names.get(key) or _encode_name(key)) + encoders[type(item)](item))
+            else:
+                append(encoders[type(key)](key) + encoders[type(item)](item))
     except UntrackableValueError as error:
         raise error.inside(f"[{key!r}]" if type(key) in (str, int) else f"[{type(key).__qualname__}]") from None
-    pairs.sort()
-    return b"m%d:%b" % (len(pairs), b"".join([part for pair in pairs for part in pair]))
+    pairs.sort()  # by key: no encoding of a key begins with another one, so the items never decide
+    return b"m%d:%b" % (len(pairs), b"".join(pairs))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -273,7 +289,7 @@ def _encode_datetime(value: dt.datetime) -> bytes:
     if value.tzinfo is None:
         fields = (value.toordinal(), value.hour, value.minute, value.second, value.microsecond, value.fold)
         return composite(b"datetime", *map(_encode_int, fields))
-    instant = (value - dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)) // dt.timedelta(microseconds=1)
+    instant = (value - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(microseconds=1)
     return composite(b"instant", _encode_int(instant), zone_name(value.tzinfo, value.utcoffset()))
 
 
@@ -300,9 +316,9 @@ def _encode_enum(value: Enum) -> bytes:
 
 def _encode_importable(value: Any) -> bytes:
     """A function or a class, by where it is imported from."""
-    module, name = getattr(value, "__module__", None), value.__qualname__
+    module, name = getattr(value, "__module__", None) or "", value.__qualname__
     try:
-        found = attrgetter(name)(sys.modules[module]) if module is not None else None
+        found = attrgetter(name)(sys.modules[module])
     except (AttributeError, KeyError):
         found = None
     if found is not value:
@@ -378,9 +394,7 @@ def _require_decorator(kind: type) -> None:
         if not dataclasses.is_dataclass(base) or "__dataclass_fields__" in base.__dict__:
             continue
         annotated = [
-            name
-            for name, annotation in inspect.get_annotations(base).items()
-            if "ClassVar" not in str(annotation)
+            name for name, annotation in inspect.get_annotations(base).items() if "ClassVar" not in str(annotation)
         ]
         if annotated:
             raise ParamsError(

@@ -256,7 +256,7 @@ def _this_process() -> dict[str, Any]:
         "machine": _machine(),
         "pid": os.getpid(),
         "started": _start_of(os.getpid()),
-        "since": dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
+        "since": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
     }
 
 

@@ -38,9 +38,9 @@ from .exceptions import (
 from .fileio.base import FileIO
 from .fileio.pickle import PickleFileIO
 from .keys import ArtifactKey
-from .lineage import keys_of, params_tree, readable_params, readable_tree
+from .lineage import key_of, keys_of, params_tree, readable_params, readable_tree
 from .manifest import Manifest
-from .params import check_params
+from .params import check_params, check_roles
 from .stores import Store, store_for
 
 __all__ = ["Persistable"]
@@ -182,6 +182,10 @@ class Persistable(Generic[PayloadT, ParamsT]):
     # What defines the payload
 
     @property
+    def _kind(self) -> type:
+        return self.__class__
+
+    @property
     def params(self) -> ParamsT:
         """What defines the payload, beside its upstreams. May be changed; the next key follows."""
         return self._params
@@ -190,6 +194,8 @@ class Persistable(Generic[PayloadT, ParamsT]):
     def params(self, params: ParamsT) -> None:
         if params.__class__ is not self._params_type:
             check_params(params, self._params_type, type(self).__qualname__)
+            if "_dependencies" in self.__dict__:
+                check_roles(params, self._dependencies, type(self).__qualname__)
         self._params = params
 
     @property
@@ -199,9 +205,12 @@ class Persistable(Generic[PayloadT, ParamsT]):
 
     @tracked_persistable_dependencies.setter
     def tracked_persistable_dependencies(self, dependencies: Dependencies) -> None:
-        self._dependencies: Mapping[str, Persistable[Any, Any]] = (
-            _NO_DEPENDENCIES if dependencies is None else MappingProxyType(_by_role(dependencies, type(self)))
-        )
+        if dependencies is None:
+            self._dependencies: Mapping[str, Persistable[Any, Any]] = _NO_DEPENDENCIES
+            return
+        by_role = _by_role(dependencies, type(self))
+        check_roles(self._params, by_role, type(self).__qualname__)
+        self._dependencies = MappingProxyType(by_role)
 
     @property
     def dependencies(self) -> Mapping[str, Persistable[Any, Any]]:
@@ -216,7 +225,7 @@ class Persistable(Generic[PayloadT, ParamsT]):
     @property
     def key(self) -> ArtifactKey:
         """The fingerprint of the params tree under the payload's name: 32 hexadecimal digits."""
-        return keys_of(self)[id(self)]
+        return key_of(self)
 
     @property
     def persist_hash(self) -> str:
@@ -324,7 +333,7 @@ class Persistable(Generic[PayloadT, ParamsT]):
             if self._generating:
                 self._refuse_own_payload()
             keys = keys_of(self)
-            key = keys[id(self)]
+            key = ArtifactKey(keys[id(self)], self.payload_name)
             if self._memory is not None and self._memory.key == key:
                 return self._memory.payload  # type: ignore[no-any-return]
             bad: bytes | None = None
@@ -370,8 +379,9 @@ class Persistable(Generic[PayloadT, ParamsT]):
             lease = None
             if persist and self.store.single_flight:
                 # An order is carried out at once; the lease only tells others that it is worth waiting.
-                found = artifacts.manifest_bytes(self.store, keys[id(self)])
-                lease = artifacts.claim(self.store, keys[id(self)], found, self.logger.info, wait=False)
+                key = ArtifactKey(keys[id(self)], self.payload_name)
+                found = artifacts.manifest_bytes(self.store, key)
+                lease = artifacts.claim(self.store, key, found, self.logger.info, wait=False)
             if lease is None:
                 return self._generate(keys, untracked_payload_params, persist=persist, force=True)
             with lease:
@@ -431,10 +441,10 @@ class Persistable(Generic[PayloadT, ParamsT]):
                 raise
             self.logger.info(f"Reading {found}, which persistable 1.x wrote.")
             payload, manifest = self.payload_io._load(found), None
-        hooks = _hooks(type(self))
+        hooks = _hooks(self._kind)
         if hooks.validates:
             self._validate(payload, warn_if_invalid)
-        if manifest is not None and not _source.is_same(type(self), *manifest.head["code"]):
+        if manifest is not None and not _source.is_same(self._kind, *manifest.head["code"]):
             self._warn_stale(manifest)
         self._memory = _Memory(key, payload, manifest, None)
         if hooks.completes_loaded:
@@ -459,7 +469,7 @@ class Persistable(Generic[PayloadT, ParamsT]):
             warnings.warn(message, InvalidPayloadWarning, stacklevel=4)
 
     def _warn_stale(self, manifest: Manifest) -> None:
-        changes = _source.changes(manifest.code, _source.parts_of(type(self)))
+        changes = _source.changes(manifest.code, _source.parts_of(self._kind))
         message = (
             f"The code that made {self.payload_name} {manifest.key} has changed since: {', '.join(changes)}. "
             f"The artifact is used all the same. If the payload would be another one now, give "
@@ -471,7 +481,7 @@ class Persistable(Generic[PayloadT, ParamsT]):
 
     def _generate(
         self,
-        keys: Mapping[int, ArtifactKey],
+        keys: Mapping[int, str],
         untracked: dict[str, Any],
         *,
         persist: bool = True,
@@ -479,10 +489,10 @@ class Persistable(Generic[PayloadT, ParamsT]):
         over: bytes | None = None,
         lease: Lease | None = None,
     ) -> PayloadT:
-        key, hooks = keys[id(self)], _hooks(type(self))
+        key, hooks = ArtifactKey(keys[id(self)], self.payload_name), _hooks(self._kind)
         tree, params = readable_tree(self), readable_params(self.params)
         self.metrics, self.tags = {}, []
-        started, clock = dt.datetime.now(dt.timezone.utc), time.perf_counter()
+        started, clock = dt.datetime.now(dt.UTC), time.perf_counter()
         self._generating = True
         try:
             with recording() as log:
@@ -504,11 +514,11 @@ class Persistable(Generic[PayloadT, ParamsT]):
                 "params": params,
                 "dependencies": self._dependencies_used(keys),
                 "generated": provenance(type(self), payload, started, seconds),
-                "code": _source.parts_of(type(self)),
+                "code": _source.parts_of(self._kind),
                 "metrics": dict(self.metrics),
                 "tags": list(self.tags),
             },
-            head={"version": self.version, "code": _source.digests_of(type(self))},
+            head={"version": self.version, "code": _source.digests_of(self._kind)},
             params=tree,
             log="\n".join([*log, ""]),
         )
@@ -541,7 +551,7 @@ class Persistable(Generic[PayloadT, ParamsT]):
     def _as_loaded(self, memory: _Memory) -> Artifact:
         """What persist() needs of a payload that was loaded: the record that it came with, as far as there is one."""
         if memory.manifest is None:
-            made = provenance(type(self), memory.payload, dt.datetime.now(dt.timezone.utc), 0.0)
+            made = provenance(type(self), memory.payload, dt.datetime.now(dt.UTC), 0.0)
             code: dict[str, str] = {}
             sections = {"generated": made, "code": code, "metrics": {}, "tags": []}
             head = {"version": self.version, "code": [None, None]}
@@ -552,14 +562,14 @@ class Persistable(Generic[PayloadT, ParamsT]):
         sections["dependencies"] = self._dependencies_used(keys_of(self))
         return Artifact(memory.payload, sections, head, readable_tree(self), "Persisted again after it was loaded.\n")
 
-    def _dependencies_used(self, keys: Mapping[int, ArtifactKey]) -> dict[str, dict[str, str | None]]:
+    def _dependencies_used(self, keys: Mapping[int, str]) -> dict[str, dict[str, str | None]]:
         """role -> which upstream, and the digest of its payload, if it was opened and is persisted."""
         used: dict[str, dict[str, str | None]] = {}
         for role, upstream in self._dependencies.items():
             key, memory = keys[id(upstream)], upstream._memory
             opened = memory.manifest if memory is not None and memory.key == key else None
             digest = opened.payload["digest"] if opened is not None else None
-            used[role] = {"payload_name": upstream.payload_name, "key": str(key), "digest": digest}
+            used[role] = {"payload_name": upstream.payload_name, "key": key, "digest": digest}
         return used
 
     def _warn_params_changed(self, key: ArtifactKey) -> None:
@@ -640,7 +650,9 @@ def _by_role(dependencies: Any, owner: type) -> dict[str, Persistable[Any, Any]]
             raise ParamsError(f"The roles of dependencies must be str; {owner.__qualname__} got {wrong[0]!r}.")
     else:
         if isinstance(dependencies, Persistable):
-            raise ParamsError(f"Pass the dependencies of {owner.__qualname__} as a list: [{dependencies.payload_name}].")
+            raise ParamsError(
+                f"Pass the dependencies of {owner.__qualname__} as a list: [{dependencies.payload_name}]."
+            )
         by_role = {}
         for upstream in dependencies:
             role = getattr(upstream, "payload_name", repr(upstream))

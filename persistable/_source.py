@@ -125,7 +125,7 @@ def _definition(module: ast.Module, kind: type) -> ast.ClassDef | None:
     lines = {value.__code__.co_firstlineno for value in vars(kind).values() if isinstance(value, types.FunctionType)}
     found = [node for node in ast.walk(module) if isinstance(node, ast.ClassDef) and node.name == kind.__name__]
     around = [node for node in found if any(node.lineno <= line <= (node.end_lineno or 0) for line in lines)]
-    return (around or found or [None])[-1]
+    return next(reversed(around or found), None)
 
 
 def _helpers(module: ast.Module, node: ast.ClassDef) -> dict[str, str]:

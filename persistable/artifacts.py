@@ -381,7 +381,7 @@ def record_failure(store: Store, key: ArtifactKey, log: str) -> None:
 
 
 def _now() -> str:
-    return dt.datetime.now(dt.timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
+    return dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%S.%fZ")
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from typing import Any
 
 from ._canonical import encode, encode_str, register_encoder
 
-__all__ = ["SCHEME", "ArtifactKey", "artifact_key", "content_digest", "register_encoder"]
+__all__ = ["SCHEME", "ArtifactKey", "content_digest", "fingerprint", "register_encoder"]
 
 SCHEME = "persistable-key-1"
 """Version of the key rules. Golden digests in the tests hold it: whoever changes a rule must change this too."""
@@ -39,7 +39,7 @@ class ArtifactKey(str):
         key.payload_name = payload_name
         return key
 
-    def __getnewargs__(self) -> tuple[str, str]:
+    def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override]
         return str(self), self.payload_name
 
     @property
@@ -48,10 +48,8 @@ class ArtifactKey(str):
         return f"{self.payload_name}/{self}"
 
 
-def artifact_key(
-    payload_name: str, version: str | None, params: Any, dependencies: Mapping[str, ArtifactKey]
-) -> ArtifactKey:
-    """Return the key of a node.
+def fingerprint(payload_name: str, version: str | None, params: Any, dependencies: Mapping[str, str]) -> str:
+    """Return the digits of the key of a node.
 
     Parameters
     ----------
@@ -61,8 +59,13 @@ def artifact_key(
         The version of the code that makes it, if its class states one.
     params : object
         What defines the payload beside its upstreams.
-    dependencies : mapping of str to ArtifactKey
-        role -> key of the upstream node.
+    dependencies : mapping of str to str
+        role -> fingerprint of the upstream node.
+
+    Returns
+    -------
+    str
+        32 hexadecimal digits.
 
     Raises
     ------
@@ -71,13 +74,14 @@ def artifact_key(
 
     Examples
     --------
-    >>> artifact_key("points", None, {"n": 5}, {})
-    'e0d2df1f2ffe86e0a36c3ed7dd1a9c05'
+    >>> points = fingerprint("points", None, {"n": 5}, {})
+    >>> fingerprint("model", "2", {"alpha": 0.5}, {"points": points})
+    '0'
     """
     parts = [_head(payload_name, version), encode(params), b"m%d:" % len(dependencies)]
     for role in sorted(dependencies):
         parts += encode_str(role), dependencies[role].encode()
-    return ArtifactKey(sha256(b"".join(parts)).hexdigest()[:32], payload_name)
+    return sha256(b"".join(parts)).hexdigest()[:32]
 
 
 @lru_cache(maxsize=1024)

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from .exceptions import ParamsError, UntrackableValueError
-from .keys import ArtifactKey, artifact_key
+from .keys import ArtifactKey, fingerprint
 from .params import readable, tracked_params
 
-__all__ = ["Node", "keys_of", "params_tree", "readable_params", "readable_tree", "walk"]
+__all__ = ["Node", "key_of", "keys_of", "params_tree", "readable_params", "readable_tree", "walk"]
 
 
 class Node(Protocol):
@@ -39,74 +39,62 @@ def walk(root: Node) -> Iterator[Node]:
         If a node depends on itself, directly or through others.
     """
     done: set[int] = set()
-    path: dict[int, Node] = {}
-    stack = [root]
-    while stack:
-        node = stack[-1]
-        if id(node) in done:
-            stack.pop()
+    path: dict[int, Node] = {}  # from the root to where we are
+    todo: list[Node | None] = [root]  # None: all upstreams of the last node of the path have been seen
+    while todo:
+        node = todo.pop()
+        if node is None:
+            number, node = path.popitem()
+        elif (number := id(node)) in done:
             continue
-        waiting = [upstream for upstream in node.dependencies.values() if id(upstream) not in done]
-        if not waiting:
-            stack.pop()
-            path.pop(id(node), None)
-            done.add(id(node))
-            yield node
+        elif upstreams := node.dependencies:
+            if number in path:
+                raise _cycle(list(path.values()), node)
+            path[number] = node
+            todo.append(None)
+            todo += upstreams.values()
             continue
-        path[id(node)] = node
-        for upstream in waiting:
-            if id(upstream) in path:
-                names = [node.payload_name for node in path.values()]
-                start = list(path).index(id(upstream))
-                circle = " -> ".join([*names[start:], upstream.payload_name])
-                raise ParamsError(
-                    f"The dependencies form a cycle: {circle}. Remove one of these from tracked_persistable_dependencies."
-                )
-        stack += waiting
+        done.add(number)
+        yield node
 
 
-def keys_of(root: Node) -> dict[int, ArtifactKey]:
-    """Return ``id(node)`` -> key, of `root` and every node behind it.
+def _cycle(path: list[Node], again: Node) -> ParamsError:
+    start = next(position for position, node in enumerate(path) if node is again)
+    circle = " -> ".join(node.payload_name for node in [*path[start:], again])
+    return ParamsError(
+        f"The dependencies form a cycle: {circle}. Remove one of these from tracked_persistable_dependencies."
+    )
+
+
+def keys_of(root: Node) -> dict[int, str]:
+    """Return ``id(node)`` -> fingerprint, of `root` and every node behind it.
 
     Raises
     ------
     ParamsError
-        If params cannot be fingerprinted, if a field and a role of one node have the same name, or if the nodes
-        form a cycle.
+        If params cannot be fingerprinted, or if the nodes form a cycle.
     """
-    if not root.dependencies:  # nothing to walk
-        return {id(root): _key(root, {})}
-    keys: dict[int, ArtifactKey] = {}
+    keys: dict[int, str] = {}
     for node in walk(root):
-        keys[id(node)] = _key(node, keys)
+        upstreams = node.dependencies
+        try:
+            keys[id(node)] = fingerprint(
+                node.payload_name,
+                node.version,
+                node.params,
+                {role: keys[id(upstream)] for role, upstream in upstreams.items()},
+            )
+        except ParamsError as error:
+            if isinstance(error, UntrackableValueError):
+                error.inside("params")
+            error.add_note(f"persistable: while fingerprinting the params of {node.payload_name}.")
+            raise
     return keys
 
 
-def _key(node: Node, keys: Mapping[int, ArtifactKey]) -> ArtifactKey:
-    dependencies = node.dependencies
-    if dependencies:
-        _require_distinct_names(node)
-    try:
-        return artifact_key(
-            node.payload_name,
-            node.version,
-            node.params,
-            {role: keys[id(upstream)] for role, upstream in dependencies.items()},
-        )
-    except ParamsError as error:
-        if isinstance(error, UntrackableValueError):
-            error.inside("params")
-        error.add_note(f"persistable: while fingerprinting the params of {node.payload_name}.")
-        raise
-
-
-def _require_distinct_names(node: Node) -> None:
-    for role in node.dependencies:
-        if hasattr(node.params, role) and role in tracked_params(node.params):
-            raise ParamsError(
-                f"{node.payload_name} has both a parameter and a dependency named {role!r}, and they would share a "
-                f"place in its params tree. Rename one: pass the dependencies as a mapping, role -> persistable."
-            )
+def key_of(root: Node) -> ArtifactKey:
+    """Return the key of `root`; see :func:`keys_of`."""
+    return ArtifactKey(keys_of(root)[id(root)], root.payload_name)
 
 
 def params_tree(root: Node) -> dict[str, Any]:
@@ -116,7 +104,6 @@ def params_tree(root: Node) -> dict[str, Any]:
     """
     trees: dict[int, dict[str, Any]] = {}
     for node in walk(root):
-        _require_distinct_names(node)
         upstreams = {role: trees[id(upstream)] for role, upstream in node.dependencies.items()}
         trees[id(node)] = tracked_params(node.params) | upstreams
     return trees[id(root)]

@@ -16,9 +16,10 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TypedDict
 
+from xxhash import xxh3_128_hexdigest
+
 from ._integrity import ALGORITHM, StoredPayload, Verify, digest
 from .exceptions import ManifestVersionError
-from xxhash import xxh3_128_hexdigest
 
 __all__ = ["SCHEMA", "Dependency", "Manifest", "PayloadRecord"]
 
@@ -206,8 +207,8 @@ class Manifest:
 
     def __repr__(self) -> str:
         return (
-            f"<Manifest of {self.payload_name} {self.key[:8]}…: {self.payload['summary']}, {self.payload['size']} bytes, "
-            f"made {self.generated['at']} in {self.generated['seconds']:.3g} s by {self.generated['user']}"
+            f"<Manifest of {self.payload_name} {self.key[:8]}…: {self.payload['summary']}, "
+            f"{self.payload['size']} bytes, made {self.generated['at']} in {self.generated['seconds']:.3g} s by {self.generated['user']}"
             f"@{self.generated['host']}>"
         )
 

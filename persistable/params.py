@@ -10,8 +10,9 @@ import base64
 import dataclasses
 import datetime as dt
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import PurePath
 from typing import Any, Final
@@ -19,7 +20,17 @@ from typing import Any, Final
 from ._canonical import MARKER, add_rule, class_name, composite, encode, encode_str, record_fields
 from .exceptions import ParamsError
 
-__all__ = ["ADDED", "UNTRACKED", "PersistableParams", "added", "check_params", "readable", "tracked_params", "untracked"]
+__all__ = [
+    "ADDED",
+    "UNTRACKED",
+    "PersistableParams",
+    "added",
+    "check_params",
+    "check_roles",
+    "readable",
+    "tracked_params",
+    "untracked",
+]
 
 UNTRACKED: Final[dict[str, Any]] = {MARKER: "untracked"}
 """The marker of :func:`untracked` for other kinds of fields: ``attrs.field(metadata=UNTRACKED)``,
@@ -60,7 +71,9 @@ class PersistableParams:
                 f"become fields."
             )
         if args or kwargs:
-            raise ParamsError("PersistableParams itself has no fields: subclass it, and put @dataclass above the class.")
+            raise ParamsError(
+                "PersistableParams itself has no fields: subclass it, and put @dataclass above the class."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return all fields, untracked ones too, as a dict; nested records become dicts in turn."""
@@ -71,9 +84,7 @@ class PersistableParams:
 add_rule(PersistableParams, lambda value: composite(b"record", encode_str("PersistableParams"), b"m0:"))
 
 
-def untracked(
-    *, default: Any = dataclasses.MISSING, default_factory: Any = dataclasses.MISSING, **options: Any
-) -> Any:
+def untracked(*, default: Any = dataclasses.MISSING, default_factory: Any = dataclasses.MISSING, **options: Any) -> Any:
     """Return a dataclass field that never enters the key: it does not define the payload.
 
     For what only says how to work: the number of threads, a progress bar, a time-out.
@@ -150,6 +161,24 @@ def check_params(params: Any, expected: type | None, owner: str) -> None:
             f"The params of {owner} must be a dataclass (best a subclass of PersistableParams), an attrs object, a "
             f"pydantic model, or None; got {_described(params)}."
         )
+
+
+def check_roles(params: Any, roles: Iterable[str], owner: str) -> None:
+    """Raise ParamsError if a parameter and a dependency of `owner` have the same name.
+
+    They would share a place in the params tree.
+    """
+    kind: type = type(params)
+    if both := _tracked_names(kind).intersection(roles):
+        raise ParamsError(
+            f"{owner} has both a parameter and a dependency named {min(both)!r}. Rename one: pass the dependencies as "
+            f"a mapping, role -> persistable."
+        )
+
+
+@lru_cache(maxsize=1024)
+def _tracked_names(kind: type) -> frozenset[str]:
+    return frozenset(field.name for field in record_fields(kind) or () if field.marker != "untracked")
 
 
 def _described(value: Any) -> str:

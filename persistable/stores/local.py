@@ -7,6 +7,7 @@ replaces. Modes are left to the umask and to set-gid folders, so that a group ca
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -270,7 +271,9 @@ class LocalStore(Store):
     def _fail(self, action: str, path: str, error: OSError) -> NoReturn:
         reason = error.strerror or str(error)
         if isinstance(error, NotADirectoryError):
-            remedy = f"Something on the way to {self._root + path} is a file. Choose another data_dir, or move the file."
+            remedy = (
+                f"Something on the way to {self._root + path} is a file. Choose another data_dir, or move the file."
+            )
         elif error.errno == errno.ENOSPC:
             remedy = "Free some space, and try again; nothing half-written is left behind."
         elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
@@ -298,10 +301,8 @@ def _rename(source: str, target: str) -> None:
 
 
 def _unlink(path: str) -> None:
-    try:
+    with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
-    except FileNotFoundError:
-        pass
 
 
 def _file_system(path: Path) -> str:

@@ -1,0 +1,47 @@
+# Everything a fresh machine needs: Python 3.11 or later, and make. Each target sets itself up, in .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow bench lint notebooks clean
+
+help:  ## List the targets.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+$(READY): setup.cfg constraints.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "persistable needs Python 3.11 or later: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade --constraint constraints.txt pip setuptools
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(READY)  ## Run the example chain on real exchange rates, twice: made, and then found.
+	@$(BIN)/python examples/02_eurusd.py
+	@echo
+	@echo "The same again: nothing is made twice."
+	@$(BIN)/python examples/02_eurusd.py
+
+test: lint  ## Lint, check types, and run the tests.
+	$(BIN)/python -m pytest -n auto -m "not slow"
+
+test-slow: $(READY)  ## Run the long campaigns too: kills, other interpreters, other versions of numpy and pandas.
+	$(BIN)/python -m pytest -n auto -m slow --timeout 1800
+
+lint: $(READY)  ## Run ruff, mypy and pyright.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+bench: $(READY)  ## Measure, as ratios to a floor in the same run, and print a table.
+	$(BIN)/python -m benchmarks
+
+notebooks: $(READY)  ## Make the notebooks anew from the examples.
+	$(BIN)/python notebooks/make_notebooks.py
+
+clean:  ## Remove what make has made.
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
