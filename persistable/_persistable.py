@@ -40,7 +40,7 @@ from .fileio.pickle import PickleFileIO
 from .keys import ArtifactKey
 from .lineage import key_of, keys_of, params_tree, readable_params, readable_tree
 from .manifest import Manifest
-from .params import check_params, check_roles
+from .params import check_params, check_roles, readable
 from .stores import Store, store_for
 
 __all__ = ["Persistable"]
@@ -515,7 +515,7 @@ class Persistable(Generic[PayloadT, ParamsT]):
                 "dependencies": self._dependencies_used(keys),
                 "generated": provenance(type(self), payload, started, seconds),
                 "code": _source.parts_of(self._kind),
-                "metrics": dict(self.metrics),
+                "metrics": readable(_plain_numbers(self.metrics)),
                 "tags": list(self.tags),
             },
             head={"version": self.version, "code": _source.digests_of(self._kind)},
@@ -676,8 +676,17 @@ def _params_type_of(cls: type) -> type | None:
     for base in getattr(cls, "__orig_bases__", ()):
         if (arguments := typing.get_args(base)) and issubclass(typing.get_origin(base) or object, Persistable):
             params_type = typing.get_origin(arguments[-1]) or arguments[-1]
-            return params_type if isinstance(params_type, type) else None
+            return params_type if isinstance(params_type, type) and params_type is not Any else None
     return None
+
+
+def _plain_numbers(value: Any) -> Any:
+    """Return metrics with numpy's and torch's scalars as the numbers that they are."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain_numbers(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain_numbers(item) for item in value]
+    return value.item() if hasattr(value, "item") and getattr(value, "shape", None) == () else value
 
 
 # ---------------------------------------------------------------------------------------------------------------------
