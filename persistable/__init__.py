@@ -12,8 +12,19 @@ if TYPE_CHECKING:
     from ._persistable import Persistable as Persistable
     from .exceptions import *  # noqa: F403
     from .fileio import (
+        AutoFileIO as AutoFileIO,
+        BytesFileIO as BytesFileIO,
+        CsvFileIO as CsvFileIO,
+        FeatherFileIO as FeatherFileIO,
         FileIO as FileIO,
+        FolderFileIO as FolderFileIO,
+        JsonFileIO as JsonFileIO,
+        NpyFileIO as NpyFileIO,
+        NpzFileIO as NpzFileIO,
+        ParquetFileIO as ParquetFileIO,
+        PartsFileIO as PartsFileIO,
         PickleFileIO as PickleFileIO,
+        TextFileIO as TextFileIO,
     )
     from .keys import (
         content_digest as content_digest,
@@ -38,7 +49,21 @@ _HOMES = {
     "keys": ("content_digest", "register_encoder"),
     "manifest": ("Manifest",),
     "stores": ("LocalStore", "Store"),
-    "fileio": ("FileIO", "PickleFileIO"),
+    "fileio": (
+        "AutoFileIO",
+        "BytesFileIO",
+        "CsvFileIO",
+        "FeatherFileIO",
+        "FileIO",
+        "FolderFileIO",
+        "JsonFileIO",
+        "NpyFileIO",
+        "NpzFileIO",
+        "ParquetFileIO",
+        "PartsFileIO",
+        "PickleFileIO",
+        "TextFileIO",
+    ),
     "exceptions": (
         "ArtifactCorruptError",
         "ArtifactNotFoundError",

@@ -1,0 +1,37 @@
+"""The README's commands run as written, and print what it says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("numpy")
+
+README = Path(__file__).parent.parent / "README.md"
+BLOCK = re.compile(r"^```(python|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def test_every_python_block_runs_and_prints_what_is_under_it(tmp_path, run_python):
+    blocks = BLOCK.findall(README.read_text())
+    code, expected = [], []
+    for number, (kind, text) in enumerate(blocks):
+        if kind == "python":
+            code.append(text)
+            follows = blocks[number + 1 : number + 2]
+            expected.append(follows[0][1] if follows and follows[0][0] == "text" else "")
+    script = tmp_path / "readme.py"
+    script.write_text("\nprint('---')\n".join(code))
+    printed = run_python(f"import runpy; runpy.run_path({str(script)!r}, run_name='__main__')", cwd=tmp_path)
+    assert printed.split("---\n") == expected
+    assert len(code) >= 8
+
+
+def test_every_link_and_target_that_it_names_exists():
+    text = README.read_text()
+    for name in re.findall(r"`((?:examples|notebooks|benchmarks)/[\w./]*)`", text):
+        assert (README.parent / name).exists(), name
+    makefile = (README.parent / "Makefile").read_text()
+    for target in re.findall(r"^make ([a-z-]+)", text, re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
