@@ -192,13 +192,12 @@ class PictureP(Persistable[bytes, PictureParams]):
         above.set_title(f"EUR/USD, the last {len(last)} days of the test rows")
         above.set_ylabel("USD per EUR")
         above.legend(frameon=False)
-        for model, color in (("naive", "tab:gray"), ("linear", "tab:orange")):
-            squares = (forecasts[model] - forecasts["rate"]) ** 2
-            rolling = np.sqrt(squares.rolling(60).mean())
-            below.plot(forecasts.index, rolling, color=color, linewidth=1, label=model)
-        below.set_title("Root mean squared error over 60 days, all test rows")
-        below.set_ylabel("USD per EUR")
-        below.legend(frameon=False)
+        squares = forecasts[["naive", "linear"]].sub(forecasts["rate"], axis="index") ** 2
+        rolling = np.sqrt(squares.rolling(250).mean())
+        below.plot(rolling.index, rolling["linear"] / rolling["naive"], color="tab:orange", linewidth=1)
+        below.axhline(1.0, color="tab:gray", linewidth=1)
+        below.set_title("RMSE over 250 days, all test rows: linear relative to naive (below 1 is better)")
+        below.set_ylabel("ratio")
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=self.params.dpi)
         return buffer.getvalue()

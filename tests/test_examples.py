@@ -1,0 +1,99 @@
+"""The examples run, say what they should, and make nothing twice; the notebooks are theirs, and run too."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("pandas")
+pytest.importorskip("matplotlib")
+
+ROOT = Path(__file__).parent.parent
+
+
+def run(name: str, folder: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", f"examples/{name}.py"],
+        cwd=ROOT,
+        env={**os.environ, "PERSISTABLE_EXAMPLE_DIR": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_points_and_outliers_print_the_numbers_of_the_design(tmp_path):
+    printed = run("01_points_and_outliers", tmp_path)
+    assert "first point 0.771320643266746" in printed
+    assert "fitted mean 0.48534879111973994, standard deviation 0.27497659243084727" in printed
+    assert "True True" in printed
+
+
+def test_eurusd_is_made_once_and_found_the_second_time(tmp_path):
+    first, second = run("02_eurusd", tmp_path), run("02_eurusd", tmp_path)
+    assert re.findall(r"^(\w+_p) +[0-9a-f]{8} +made", first, re.MULTILINE) == [
+        "rates_p",
+        "features_p",
+        "split_p",
+        "linear_p",
+        "evaluation_p",
+        "picture_p",
+    ]
+    assert " made " not in second
+    assert second.count(" found ") == 6
+    naive, linear = (float(re.search(rf"{model} +([\d.]+)", first)[1]) for model in ("naive", "linear"))
+    assert naive == pytest.approx(0.0051, abs=0.0001)
+    assert linear == pytest.approx(naive, rel=0.01)
+    assert first.split("test rows")[1] == second.split("test rows")[1]
+    picture = Path(re.search(r"Picture: (.*)", first)[1])
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_changed_series_makes_everything_behind_it_anew(tmp_path):
+    """The digest of the file is a param: a new day is new artifacts, all the way down."""
+    run("02_eurusd", tmp_path / "artifacts")
+    workspace = tmp_path / "workspace"
+    (workspace / "example-data").mkdir(parents=True)
+    rates = (ROOT / "example-data" / "eurusd.csv").read_text()
+    (workspace / "example-data" / "eurusd.csv").write_text(rates + "2026-11-02,1.1200\n")
+    script = (ROOT / "examples" / "02_eurusd.py").read_text()
+    (workspace / "eurusd.py").write_text(script)
+    done = subprocess.run(
+        [sys.executable, "eurusd.py"],
+        cwd=workspace,
+        env={**os.environ, "PERSISTABLE_EXAMPLE_DIR": str(tmp_path / "artifacts"), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.stdout.count(" made ") == 6, done.stderr
+
+
+@pytest.fixture(scope="module")
+def make_notebooks():
+    for package in ("jupytext", "nbclient", "ipykernel"):
+        pytest.importorskip(package)
+    spec = importlib.util.spec_from_file_location("make_notebooks", ROOT / "notebooks" / "make_notebooks.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_notebooks_are_made_from_the_examples_as_they_are(make_notebooks):
+    assert make_notebooks.find_stale() == []
+
+
+@pytest.mark.parametrize("name", ["01_points_and_outliers", "02_eurusd"])
+def test_a_notebook_runs(make_notebooks, name):
+    make_notebooks.execute(ROOT / "notebooks" / f"{name}.ipynb")
