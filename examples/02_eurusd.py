@@ -145,7 +145,7 @@ class EvaluationParams(PersistableParams):
 
 class EvaluationP(Persistable[pd.DataFrame, EvaluationParams]):
     def __init__(self, data_dir: Path, *, linear_p: LinearP, split_p: SplitP) -> None:
-        upstreams = {"model": linear_p, "split": split_p}
+        upstreams: dict[str, Persistable[Any, Any]] = {"model": linear_p, "split": split_p}
         super().__init__(data_dir, EvaluationParams(), upstreams, payload_io=CsvFileIO())
         self.linear_p = linear_p
         self.split_p = split_p
@@ -193,7 +193,7 @@ class PictureP(Persistable[bytes, PictureParams]):
         above.set_ylabel("USD per EUR")
         above.legend(frameon=False)
         squares = forecasts[["naive", "linear"]].sub(forecasts["rate"], axis="index") ** 2
-        rolling = np.sqrt(squares.rolling(250).mean())
+        rolling = squares.rolling(250).mean() ** 0.5
         below.plot(rolling.index, rolling["linear"] / rolling["naive"], color="tab:orange", linewidth=1)
         below.axhline(1.0, color="tab:gray", linewidth=1)
         below.set_title("RMSE over 250 days, all test rows: linear relative to naive (below 1 is better)")
@@ -242,4 +242,4 @@ print(f"Picture: {picture_p.persist_filepath / picture_p.manifest.payload['file'
 if "get_ipython" in globals():
     from IPython.display import Image, display
 
-    display(Image(picture_p.payload))
+    display(Image(picture_p.payload))  # type: ignore[no-untyped-call]

@@ -158,9 +158,10 @@ class Persistable(Generic[PayloadT, ParamsT]):
         self._lock = threading.RLock()
 
     # -----------------------------------------------------------------------------------------------------------------
-    # What a subclass says
+    # What a subclass says. To type checkers, `*_: Any, **…: Any` is a signature that any override fits: a hook that
+    # takes no keyword arguments is called without.
 
-    def _generate_payload(self, **untracked_payload_params: Any) -> PayloadT:
+    def _generate_payload(self, *_: Any, **untracked_payload_params: Any) -> PayloadT:
         """Return the payload, made from ``self.params`` and the payloads of the dependencies. To be overridden.
 
         Numbers that are worth keeping beside it go to ``self.metrics``, words to ``self.tags``.
@@ -172,10 +173,10 @@ class Persistable(Generic[PayloadT, ParamsT]):
     def _validate_payload(self, payload: PayloadT) -> None:
         """Raise (best an :class:`~persistable.InvalidPayloadError`) unless `payload` is what it must be."""
 
-    def _post_load(self, **untracked_payload_params: Any) -> None:
+    def _post_load(self, *_: Any, **untracked_payload_params: Any) -> None:
         """Complete a payload that was loaded; ``self.payload`` is there."""
 
-    def _post_generate(self, **untracked_payload_params: Any) -> None:
+    def _post_generate(self, *_: Any, **untracked_payload_params: Any) -> None:
         """Complete a payload that was generated, after it was persisted; ``self.payload`` is there."""
 
     # -----------------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ once: a ladder of sixty layers has 2**60 paths, but 120 nodes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from .exceptions import ParamsError, UntrackableValueError
 from .keys import ArtifactKey, fingerprint
@@ -20,10 +20,10 @@ __all__ = ["Node", "key_of", "keys_of", "params_tree", "readable_params", "reada
 class Node(Protocol):
     """What the graph needs to know of a persistable."""
 
+    version: ClassVar[str | None]
+
     @property
     def payload_name(self) -> str: ...
-    @property
-    def version(self) -> str | None: ...
     @property
     def params(self) -> Any: ...
     @property

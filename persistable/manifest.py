@@ -27,8 +27,7 @@ SCHEMA = 1
 """Version of the layout. A library that meets a newer one refuses it."""
 
 _SECTIONS = ("params", "dependencies", "generated", "code", "metrics", "tags")
-_DIGEST_STARTS = len('{"digest": "')
-_DIGEST_ENDS = _DIGEST_STARTS + len(ALGORITHM) + 32
+_BEGIN, _END = b'{"digest": "', b'",\n'
 _HEAD = '"artifact": '
 
 _decode = json.JSONDecoder().decode
@@ -123,7 +122,7 @@ class Manifest:
         lines = [_HEAD + json.dumps({"schema": SCHEMA, **head}, allow_nan=False)]
         lines += [f'"{name}": {json.dumps(sections[name], allow_nan=False)}' for name in _SECTIONS]
         body = (",\n".join(lines) + "}\n").encode()
-        return cls.parse(b'{"digest": "%b",\n%b' % (digest(body).encode(), body))
+        return cls.parse(b"%b%b%b%b" % (_BEGIN, digest(body).encode(), _END, body))
 
     @classmethod
     def parse(cls, data: bytes) -> Manifest:
@@ -137,10 +136,10 @@ class Manifest:
             If a newer persistable wrote it.
         """
         start = data.find(b"\n") + 1
-        written = data[_DIGEST_STARTS:_DIGEST_ENDS].decode("ascii", "replace")
-        found = ALGORITHM + xxh3_128_hexdigest(data[start:])
-        if found != written or data[_DIGEST_ENDS:start] != b'",\n':
-            raise ValueError(f"its content has the digest {found}, but {written or 'nothing'} was written")
+        found = (ALGORITHM + xxh3_128_hexdigest(data[start:])).encode()
+        if data[:start] != b"%b%b%b" % (_BEGIN, found, _END):
+            written = data[len(_BEGIN) : max(start - len(_END), 0)].decode("ascii", "replace")
+            raise ValueError(f"its content has the digest {found.decode()}, but {written or 'nothing'} was written")
         text = data[start : data.find(b"\n", start)].decode()
         if not text.startswith(_HEAD):
             raise ManifestVersionError(_newer("of another layout"))
@@ -195,9 +194,10 @@ class Manifest:
         return StoredPayload(path, payload["size"], payload["digest"], payload["files"], verify, self.head["key"])
 
     def _section(self, name: str) -> Any:
-        if self._body is None:
-            self._body = json.loads(self.data)
-        return self._body[name]
+        body = self._body
+        if body is None:
+            body = self._body = json.loads(self.data)
+        return body[name]
 
     def __eq__(self, other: object) -> bool:
         return self.data == other.data if isinstance(other, Manifest) else NotImplemented
@@ -206,10 +206,11 @@ class Manifest:
         return hash(self.data)
 
     def __repr__(self) -> str:
+        made = self.generated
         return (
             f"<Manifest of {self.payload_name} {self.key[:8]}…: {self.payload['summary']}, "
-            f"{self.payload['size']} bytes, made {self.generated['at']} in {self.generated['seconds']:.3g} s by {self.generated['user']}"
-            f"@{self.generated['host']}>"
+            f"{self.payload['size']} bytes, made {made['at']} in {made['seconds']:.3g} s "
+            f"by {made['user']}@{made['host']}>"
         )
 
     def __reduce__(self) -> tuple[Any, ...]:

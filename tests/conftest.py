@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 
-
 @pytest.fixture
 def run_python():
     """Return a function that runs Python code in a process of its own, with warnings as errors."""

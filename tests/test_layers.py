@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-
 PACKAGE = Path(__file__).parent.parent / "persistable"
 
 # From the ground up. A module imports only from floors below its own; modules of one floor do not know each other.

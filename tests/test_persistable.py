@@ -664,7 +664,9 @@ def test_a_params_class_that_forgot_its_decorator_says_so():
 
 def test_an_unknown_type_deep_in_the_params_is_named_by_its_path(tmp_path):
     numbers = NumbersP(tmp_path / "new", NumbersParams(1, options={"model": {"schedule": [1, object()]}}))
-    with pytest.raises(UntrackableValueError, match=r"^params\.options\['model'\]\['schedule'\]\[1\]: .*object.*untracked"):
+    with pytest.raises(
+        UntrackableValueError, match=r"^params\.options\['model'\]\['schedule'\]\[1\]: .*object.*untracked"
+    ):
         numbers.load_generate()
     assert not (tmp_path / "new").exists()
 

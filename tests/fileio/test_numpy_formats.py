@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import pickle
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as npst
 
 from persistable.fileio import NpyFileIO, NpzFileIO
 from persistable.fileio.equality import same_arrays
+from persistable.fileio.numpy import _write_array
 from persistable.testing import FileIOConformance
 from persistable.testing.fileio import describe
 
@@ -177,18 +178,15 @@ def test_the_same_arrays_make_the_same_bytes(tmp_path):
 
 def test_no_file_holds_a_pickle(tmp_path):
     np.save(tmp_path / "evil.npy", np.array([object]), allow_pickle=True)
-    with pytest.raises((ValueError, TypeError, pickle.UnpicklingError)):
-        NpyFileIO().load(describe(tmp_path / "evil.npy"))
+    for fileio in (NpyFileIO(), NpyFileIO("r")):
+        with pytest.raises(ValueError, match="(?i)pickle|object"):
+            fileio.load(describe(tmp_path / "evil.npy"))
 
 
 def test_a_full_disk_is_noticed():
     """numpy.save into a small array's file is silent here: ndarray.tofile loses the error of the last flush."""
-    from pathlib import Path
-
     full = Path("/dev/full")
     if not full.exists():
         pytest.skip("there is no /dev/full here")
-    from persistable.fileio.numpy import _write_array
-
     with pytest.raises(OSError, match="No space left"), full.open("r+b") as file:
         _write_array(file, np.arange(3))

@@ -62,9 +62,9 @@ assert_type(points_p.params.to_dict(), dict[str, Any])
 
 total_p = TotalP(Path("data"), points_p=points_p)
 assert_type(total_p.payload, float)
+assert_type(total_p.tracked_persistable_dependencies, Mapping[str, Persistable[Any, Any]])
 total_p.tracked_persistable_dependencies = [points_p]
 total_p.tracked_persistable_dependencies = {"points": points_p}
-assert_type(total_p.tracked_persistable_dependencies, Mapping[str, Persistable[Any, Any]])
 
 PointsP(LocalStore("data", fsync=False), PointsParams(n=3, scale=0.5))
 PointsP("data", {"n": 3})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
