@@ -68,11 +68,16 @@ class _Console(logging.StreamHandler[Any]):
 
     @property
     def stream(self) -> Any:
-        return sys.stdout if "ipykernel" in sys.modules else sys.stderr
+        return sys.stdout if _in_a_notebook() else sys.stderr
 
     @stream.setter
     def stream(self, value: Any) -> None:
         raise AttributeError("the console handler follows sys.stderr")
+
+
+def _in_a_notebook() -> bool:
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
 
 
 @contextlib.contextmanager

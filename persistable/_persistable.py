@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
-import inspect
 import logging
 import os
-import re
 import threading
 import time
 import traceback
-import typing
 import warnings
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from logging import Logger
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, NamedTuple, NoReturn, TypeAlias, TypeVar
 
 from . import _legacy, _source, artifacts
+from ._declared import by_role, checked_io, checked_name, checked_suffix, params_argument_of, snake_case
+from ._hooks import call, hooks_of
 from ._logs import PayloadLogger, logger_for, recording
 from ._provenance import provenance
 from .artifacts import Artifact, Lease
@@ -27,8 +25,8 @@ from .exceptions import (
     ArtifactCorruptError,
     ArtifactNotFoundError,
     CorruptArtifactWarning,
-    DuplicateDependencyError,
     InvalidPayloadWarning,
+    ManifestVersionError,
     NoPayloadError,
     ParamsChangedWarning,
     ParamsError,
@@ -50,7 +48,6 @@ ParamsT = TypeVar("ParamsT")
 
 Dependencies: TypeAlias = "Iterable[Persistable[Any, Any]] | Mapping[str, Persistable[Any, Any]] | None"
 
-_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _DEFAULT_IO: FileIO[Any] = PickleFileIO()
 _NO_DEPENDENCIES: Mapping[str, Any] = MappingProxyType({})
 
@@ -121,13 +118,14 @@ class Persistable(Generic[PayloadT, ParamsT]):
     """Part of the key when it is set: raise it when the code has changed so that the payload is another one."""
 
     _default_payload_name: ClassVar[str] = "persistable"
+    _params_argument: ClassVar[Any] = None  # what a class statement gives for ParamsT: a class, or a type variable
     _params_type: ClassVar[type | None] = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls._default_payload_name = _snake_case(cls.__name__)
-        if (params_type := _params_type_of(cls)) is not None:
-            cls._params_type = params_type
+        cls._default_payload_name = snake_case(cls.__name__)
+        cls._params_argument = argument = params_argument_of(cls, Persistable)
+        cls._params_type = argument if isinstance(argument, type) and argument not in (Any, object) else None
         if not (cls.version is None or isinstance(cls.version, str)):
             raise ParamsError(f"{cls.__qualname__}.version must be a str or None, got {cls.version!r}.")
 
@@ -144,14 +142,14 @@ class Persistable(Generic[PayloadT, ParamsT]):
         logger: Logger | None = None,
     ) -> None:
         self.store = store_for(data_dir)
-        self.payload_name = self._default_payload_name if payload_name is None else _checked_name(payload_name)
+        self.payload_name = self._default_payload_name if payload_name is None else checked_name(payload_name)
         self.params = params
         self.tracked_persistable_dependencies = tracked_persistable_dependencies
-        self.payload_io: FileIO[PayloadT] = _DEFAULT_IO if payload_io is None else _checked_io(payload_io)
-        self.payload_file_suffix = None if payload_file_suffix is None else _checked_suffix(payload_file_suffix)
+        self.payload_io: FileIO[PayloadT] = _DEFAULT_IO if payload_io is None else checked_io(payload_io)
+        self.payload_file_suffix = None if payload_file_suffix is None else checked_suffix(payload_file_suffix)
         self.verbose = verbose
-        self.metrics: dict[str, Any] = {}
-        self.tags: list[str] = []
+        self._metrics: dict[str, Any] | None = None
+        self._tags: list[str] | None = None
         self._logger = logger
         self._memory: _Memory | None = None
         self._generating = False
@@ -209,9 +207,9 @@ class Persistable(Generic[PayloadT, ParamsT]):
         if dependencies is None:
             self._dependencies: Mapping[str, Persistable[Any, Any]] = _NO_DEPENDENCIES
             return
-        by_role = _by_role(dependencies, type(self))
-        check_roles(self._params, by_role, type(self).__qualname__)
-        self._dependencies = MappingProxyType(by_role)
+        upstreams = by_role(dependencies, type(self), Persistable)
+        check_roles(self._params, upstreams, type(self).__qualname__)
+        self._dependencies = MappingProxyType(upstreams)
 
     @property
     def dependencies(self) -> Mapping[str, Persistable[Any, Any]]:
@@ -281,12 +279,30 @@ class Persistable(Generic[PayloadT, ParamsT]):
             return memory.manifest
         return artifacts.read_manifest(self.store, key)
 
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Numbers beside the payload: set by ``_generate_payload``, and read from the manifest after a load."""
+        if self._metrics is None:
+            manifest = self._memory.manifest if self._memory is not None else None
+            self._metrics = dict(manifest.metrics) if manifest is not None else {}
+        return self._metrics
+
+    @property
+    def tags(self) -> list[str]:
+        """Words beside the payload, as :attr:`metrics`."""
+        if self._tags is None:
+            manifest = self._memory.manifest if self._memory is not None else None
+            self._tags = list(manifest.tags) if manifest is not None else []
+        return self._tags
+
     def exists(self) -> bool:
         """Return whether the artifact has been persisted. Whether its payload is whole shows when it is loaded."""
         try:
             artifacts.read_manifest(self.store, self.key)
         except (ArtifactNotFoundError, ArtifactCorruptError):
             return False
+        except ManifestVersionError:
+            return True  # whole, if not for us to read
         return True
 
     def load(self, warn_if_validation_fails: bool = False, **untracked_payload_params: Any) -> PayloadT:
@@ -442,15 +458,16 @@ class Persistable(Generic[PayloadT, ParamsT]):
                 raise
             self.logger.info(f"Reading {found}, which persistable 1.x wrote.")
             payload, manifest = self.payload_io._load(found), None
-        hooks = _hooks(self._kind)
+        hooks = hooks_of(self._kind, Persistable)
         if hooks.validates:
             self._validate(payload, warn_if_invalid)
         if manifest is not None and not _source.is_same(self._kind, *manifest.head["code"]):
             self._warn_stale(manifest)
         self._memory = _Memory(key, payload, manifest, None)
+        self._metrics = self._tags = None
         if hooks.completes_loaded:
             try:
-                _call(self._post_load, hooks.completes_loaded, untracked)
+                call(self._post_load, hooks.completes_loaded, untracked)
             except BaseException:
                 self._memory = None
                 raise
@@ -490,16 +507,16 @@ class Persistable(Generic[PayloadT, ParamsT]):
         over: bytes | None = None,
         lease: Lease | None = None,
     ) -> PayloadT:
-        key, hooks = ArtifactKey(keys[id(self)], self.payload_name), _hooks(self._kind)
+        key, hooks = ArtifactKey(keys[id(self)], self.payload_name), hooks_of(self._kind, Persistable)
         tree, params = readable_tree(self), readable_params(self.params)
-        self.metrics, self.tags = {}, []
+        self._metrics, self._tags = {}, []
         started, clock = dt.datetime.now(dt.UTC), time.perf_counter()
         self._generating = True
         try:
             with recording() as log:
                 try:
                     self.logger.info(f"Generating {self.payload_name} {key}.")
-                    payload = _call(self._generate_payload, hooks.generates, untracked)
+                    payload = call(self._generate_payload, hooks.generates, untracked)
                     self._validate_payload(payload)
                     seconds = time.perf_counter() - clock
                     self.logger.info(f"Generated {self.payload_name} {key} in {seconds:.3g} s.")
@@ -524,30 +541,30 @@ class Persistable(Generic[PayloadT, ParamsT]):
             log="\n".join([*log, ""]),
         )
         self._memory = memory = _Memory(key, payload, None, artifact)
-        if persist:
-            self._commit(memory, lease=lease, over=over, force=force)
+        if persist and not self._commit(memory, lease=lease, over=over, force=force):
+            self.logger.info(f"{self.payload_name} {key} was persisted by somebody else meanwhile: theirs counts.")
+            return self._load(key, False, untracked)
         if self.key != key:
             self._warn_params_changed(key)
         if hooks.completes_generated:
-            _call(self._post_generate, hooks.completes_generated, untracked)
-        return self._memory.payload  # type: ignore[no-any-return]
+            call(self._post_generate, hooks.completes_generated, untracked)
+        return payload  # type: ignore[no-any-return]
 
     def _commit(
         self, memory: _Memory, *, lease: Lease | None = None, over: bytes | None = None, force: bool = False
-    ) -> None:
+    ) -> bool:
+        """Persist what is in memory; return whether it counts, or somebody else has committed first."""
         payload_io = self.payload_io
         artifact = memory.artifact or self._as_loaded(memory)
         suffix = self.payload_file_suffix
         manifest = artifacts.commit(
             self.store, memory.key, artifact, payload_io, suffix=suffix, lease=lease, over=over, force=force
         )
-        if manifest is None:  # somebody else committed first: theirs counts, for us too
-            self.logger.info(f"{self.payload_name} {memory.key} was persisted by somebody else meanwhile; loading it.")
-            self._memory = None
-            self._load(memory.key, False, {})
-            return
+        if manifest is None:
+            return False
         self._memory = memory._replace(manifest=manifest, artifact=artifact)
         self.logger.info(f"Persisted {self.payload_name} {memory.key} in {self.store.url}.")
+        return True
 
     def _as_loaded(self, memory: _Memory) -> Artifact:
         """What persist() needs of a payload that was loaded: the record that it came with, as far as there is one."""
@@ -606,81 +623,6 @@ class Persistable(Generic[PayloadT, ParamsT]):
         )
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# What the user passed, checked
-
-
-def _snake_case(name: str) -> str:
-    """Return a class name in snake case, by the rule of persistable 1.x: its artifacts are found by it.
-
-    >>> _snake_case("GaussianDistributedPointsP"), _snake_case("HTTPLogP")
-    ('gaussian_distributed_points_p', 'http_log_p')
-    """
-    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name.lstrip("_"))
-    return re.sub("([a-z0-9])([A-Z])", r"\1_\2", name).lower()
-
-
-@lru_cache(maxsize=1024)
-def _checked_name(name: str) -> str:
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise ParamsError(
-            f"payload_name must be made of letters, digits, '.', '_' and '-', and not begin with a dot, because it "
-            f"names a folder; got {name!r}."
-        )
-    return name
-
-
-def _checked_io(payload_io: Any) -> FileIO[Any]:
-    if not isinstance(payload_io, FileIO):
-        given = f"the class {payload_io.__qualname__}" if isinstance(payload_io, type) else repr(payload_io)
-        raise TypeError(f"payload_io must be a FileIO object, such as PickleFileIO(); got {given}.")
-    return payload_io
-
-
-def _checked_suffix(suffix: str) -> str:
-    if not re.fullmatch(r"(\.[A-Za-z0-9_-]+)+", suffix):
-        raise ParamsError(f"payload_file_suffix must look like '.pickle'; got {suffix!r}.")
-    return suffix
-
-
-def _by_role(dependencies: Any, owner: type) -> dict[str, Persistable[Any, Any]]:
-    """Return role -> persistable. The iterable is read once: it may be a generator."""
-    if isinstance(dependencies, Mapping):
-        by_role = dict(dependencies)
-        if wrong := [role for role in by_role if not isinstance(role, str)]:
-            raise ParamsError(f"The roles of dependencies must be str; {owner.__qualname__} got {wrong[0]!r}.")
-    else:
-        if isinstance(dependencies, Persistable):
-            raise ParamsError(
-                f"Pass the dependencies of {owner.__qualname__} as a list: [{dependencies.payload_name}]."
-            )
-        by_role = {}
-        for upstream in dependencies:
-            role = getattr(upstream, "payload_name", repr(upstream))
-            if role in by_role:
-                raise DuplicateDependencyError(
-                    f"{owner.__qualname__} has two dependencies named {role!r}. Pass a mapping that gives each its "
-                    f"role: {{'train': …, 'test': …}}."
-                )
-            by_role[role] = upstream
-    for role, upstream in by_role.items():
-        if not isinstance(upstream, Persistable):
-            raise ParamsError(
-                f"The dependencies of {owner.__qualname__} must be persistables; {role!r} is a "
-                f"{type(upstream).__qualname__}. Pass other values as params."
-            )
-    return by_role
-
-
-def _params_type_of(cls: type) -> type | None:
-    """Return the params class that the class statement names, as in ``class P(Persistable[Payload, Params])``."""
-    for base in getattr(cls, "__orig_bases__", ()):
-        if (arguments := typing.get_args(base)) and issubclass(typing.get_origin(base) or object, Persistable):
-            params_type = typing.get_origin(arguments[-1]) or arguments[-1]
-            return params_type if isinstance(params_type, type) and params_type is not Any else None
-    return None
-
-
 def _plain_numbers(value: Any) -> Any:
     """Return metrics with numpy's and torch's scalars as the numbers that they are."""
     if isinstance(value, Mapping):
@@ -688,34 +630,3 @@ def _plain_numbers(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain_numbers(item) for item in value]
     return value.item() if hasattr(value, "item") and getattr(value, "shape", None) == () else value
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Hooks
-
-
-class _Hooks(NamedTuple):
-    """Which hooks a class overrides, and whether they take keyword arguments: "with", "without", or "" if not there."""
-
-    generates: str
-    validates: str
-    completes_loaded: str
-    completes_generated: str
-
-
-@lru_cache(maxsize=1024)
-def _hooks(kind: type[Persistable[Any, Any]]) -> _Hooks:
-    names = ("_generate_payload", "_validate_payload", "_post_load", "_post_generate")
-    return _Hooks(*(_way_to_call(getattr(kind, name), getattr(Persistable, name)) for name in names))
-
-
-def _way_to_call(hook: Any, default: Any) -> str:
-    if hook is default:
-        return "" if hook is not Persistable._generate_payload else "without"
-    keywords = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    parameters = list(inspect.signature(hook).parameters.values())[1:]
-    return "with" if any(parameter.kind in keywords for parameter in parameters) else "without"
-
-
-def _call(hook: Any, way: str, untracked: dict[str, Any]) -> Any:
-    return hook(**untracked) if way == "with" else hook()

@@ -9,7 +9,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import pytest
 
@@ -401,6 +401,9 @@ def test_metrics_and_tags_of_a_generation_are_in_the_manifest(tmp_path):
     manifest = FitP(tmp_path, None).manifest
     assert manifest.metrics == {"rmse": 0.25, "folds": {"first": 1, "second": 2.5}}
     assert manifest.tags == ["baseline"]
+    found = FitP(tmp_path, None)
+    found.load_generate()
+    assert (found.metrics["rmse"], found.tags) == (0.25, ["baseline"])
 
 
 def test_metrics_of_numpy_numbers_are_numbers_in_the_manifest(tmp_path):
@@ -644,6 +647,28 @@ def test_params_that_are_no_record_are_refused_where_the_class_does_not_say(tmp_
 
     with pytest.raises(ParamsError, match=r"must be a dataclass.*got a dict"):
         AnythingP(tmp_path, {"n": 3})
+
+
+def test_params_types_are_known_through_generic_classes_between(tmp_path):
+    ModelT, SomeParamsT = TypeVar("ModelT"), TypeVar("SomeParamsT")
+
+    class ModelP(Persistable[ModelT, NumbersParams], Generic[ModelT]):
+        pass
+
+    class FloatP(ModelP[float]):
+        pass
+
+    class AnyP(Persistable[list[int], SomeParamsT], Generic[SomeParamsT]):
+        pass
+
+    class SumOfP(AnyP[SumParams]):
+        pass
+
+    FloatP(tmp_path, NumbersParams(1))
+    SumOfP(tmp_path, SumParams())
+    AnyP(tmp_path, SumParams())
+    with pytest.raises(ParamsError, match="takes params of type SumParams"):
+        SumOfP(tmp_path, NumbersParams(1))
 
 
 def test_a_params_class_that_forgot_its_decorator_says_so():

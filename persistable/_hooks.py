@@ -1,0 +1,39 @@
+"""The hooks that a subclass overrides, and how each wants to be called."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+__all__ = ["Hooks", "call", "hooks_of"]
+
+
+class Hooks(NamedTuple):
+    """Which hooks a class overrides, and whether they take keyword arguments: "with", "without", or "" if not there."""
+
+    generates: str
+    validates: str
+    completes_loaded: str
+    completes_generated: str
+
+
+@lru_cache(maxsize=1024)
+def hooks_of(kind: type, root: type) -> Hooks:
+    """Return how the hooks of `kind` are to be called, where it overrides those of `root`."""
+    names = ("_generate_payload", "_validate_payload", "_post_load", "_post_generate")
+    return Hooks(*(_way_to_call(name, getattr(kind, name), getattr(root, name)) for name in names))
+
+
+def _way_to_call(name: str, hook: Any, default: Any) -> str:
+    if hook is default:
+        return "without" if name == "_generate_payload" else ""
+    keywords = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = list(inspect.signature(hook).parameters.values())[1:]
+    return "with" if any(parameter.kind in keywords for parameter in parameters) else "without"
+
+
+def call(hook: Callable[..., Any], way: str, untracked: dict[str, Any]) -> Any:
+    """Call a hook in the way that it wants to be called."""
+    return hook(**untracked) if way == "with" else hook()
