@@ -7,8 +7,7 @@ meets a numpy value, never before.
 
 from __future__ import annotations
 
-import sys
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -17,10 +16,11 @@ from ._canonical import (
     class_name,
     composite,
     content,
-    encode,
     encode_bytes,
+    encode_importable,
     encode_items,
     encode_str,
+    encode_value,
 )
 from .exceptions import UntrackableValueError
 
@@ -30,7 +30,7 @@ def encoder_for(kind: type) -> Encoder | None:
     if kind in (np.ndarray, np.memmap, np.recarray):
         return encode_array
     if kind is np.matrix:
-        return lambda value: composite(b"matrix", encode_array(np.asarray(value)))
+        return lambda value: composite(b"matrix", encode_array(value))
     if kind is np.ma.MaskedArray:
         return _encode_masked
     if issubclass(kind, np.generic):
@@ -39,23 +39,25 @@ def encoder_for(kind: type) -> Encoder | None:
         return _encode_dtype
     if kind is np.ufunc:
         return _encode_ufunc
+    if kind is type(np.mean):  # numpy's functions, where they are no plain functions
+        return encode_importable
     if issubclass(kind, np.ndarray):
-        return lambda value: _refuse(
+        _refuse(
             f"a {class_name(kind)} is an array with something more to it (a unit, a mask, …) that the rule for arrays "
             f"would lose. Pass numpy.asarray(value) and the rest as separate parameters, or call register_encoder()"
         )
     return None
 
 
-def _refuse(problem: str) -> bytes:
+def _refuse(problem: str) -> NoReturn:
     raise UntrackableValueError(f"{problem}.")
 
 
 def _encode_scalar(value: np.generic) -> bytes:
     """bool_, int64, float64 and str_ are their Python values; others carry their dtype."""
     if value.dtype.str[1:] in ("b1", "i8", "f8") or isinstance(value, np.str_):
-        return encode(value.item())
-    return composite(b"scalar", encode_array(np.asarray(value)))
+        return encode_value(value.item())
+    return composite(b"scalar", encode_array(value))
 
 
 def _encode_dtype(value: np.dtype[Any]) -> bytes:
@@ -64,13 +66,14 @@ def _encode_dtype(value: np.dtype[Any]) -> bytes:
 
 def _encode_ufunc(value: np.ufunc) -> bytes:
     if getattr(np, value.__name__, None) is not value:
-        return _refuse(f"the ufunc {value.__name__!r} is not numpy's own. Pass its name as a parameter")
+        _refuse(f"the ufunc {value.__name__!r} is not numpy's own. Pass its name as a parameter")
     return composite(b"importable", encode_str("numpy"), encode_str(value.__name__))
 
 
 def _encode_masked(value: Any) -> bytes:
-    fill = encode_array(np.asarray(value.fill_value))
-    return composite(b"masked", encode_array(value.data), encode_array(np.ma.getmaskarray(value)), fill)
+    """In full: what stands behind the mask is part of the value, as is what would fill it."""
+    parts = value.data, np.ma.getmaskarray(value), value.fill_value
+    return composite(b"masked", *map(encode_array, parts))
 
 
 def _dtype(dtype: np.dtype[Any]) -> bytes:
@@ -80,31 +83,34 @@ def _dtype(dtype: np.dtype[Any]) -> bytes:
         return composite(b"fields", *fields)
     if dtype.subdtype is not None:
         base, shape = dtype.subdtype
-        return composite(b"subarray", _dtype(base), encode(shape))
+        return composite(b"subarray", _dtype(base), encode_value(shape))
     if dtype.char in "gG":
-        return _refuse(f"{dtype.name} has a layout that depends on the machine. Convert it to float64 or complex128")
+        _refuse(f"{dtype.name} has a layout that depends on the machine. Convert it to float64 or complex128")
     if dtype.kind == "T":  # variable-width strings
-        return composite(b"strings", encode(getattr(dtype, "na_object", None)))
+        missing = [encode_value(dtype.na_object)] if hasattr(dtype, "na_object") else []
+        return composite(b"strings", *missing)
     return encode_str(dtype.newbyteorder("<").str)
 
 
-def encode_array(array: np.ndarray[Any, Any]) -> bytes:
-    """Return the encoding of an array of any dtype."""
-    dtype, shape = _dtype(array.dtype), encode(array.shape)
+def encode_array(value: Any) -> bytes:
+    """Return the encoding of an array (or a numpy scalar) of any dtype."""
+    array = np.asarray(value)  # a matrix stays a matrix when it is flattened
+    dtype, shape = _dtype(array.dtype), encode_value(array.shape)
     if array.dtype.names is not None:
-        columns = [encode_array(np.asarray(array[name])) for name in array.dtype.names]
-        return composite(b"structured", dtype, shape, *columns)
+        return composite(b"structured", dtype, shape, *(encode_array(array[name]) for name in array.dtype.names))
     if array.dtype.kind in "OT":
-        return composite(b"array", dtype, shape, _encode_objects(array.astype(object).ravel().tolist()))
+        return composite(b"array", dtype, shape, encode_objects(array.astype(object).ravel().tolist()))
     if array.ndim != 1:
         array = np.ascontiguousarray(array).reshape(-1)
     return composite(b"array", dtype, shape, content(array.size, array.itemsize, lambda i, j: _piece(array[i:j])))
 
 
 def _piece(items: np.ndarray[Any, Any]) -> memoryview:
-    """One-dimensional `items` as little-endian, contiguous bytes, with one NaN."""
+    """One-dimensional `items` as little-endian, contiguous bytes, with one NaN and one True."""
     items = np.ascontiguousarray(items, dtype=items.dtype.newbyteorder("<"))
-    if items.dtype.kind in "fc":
+    if items.dtype.kind == "b":
+        items = items.view(np.uint8) != 0  # a view of other bytes as bool may hold any of them
+    elif items.dtype.kind in "fc":
         floats = items.view(items.real.dtype)
         if (missing := np.isnan(floats)).any():
             floats = np.where(missing, floats.dtype.type("nan"), floats)
@@ -112,8 +118,8 @@ def _piece(items: np.ndarray[Any, Any]) -> memoryview:
     return memoryview(items.view(np.uint8).data) if items.size else memoryview(b"")
 
 
-def _encode_objects(values: list[Any]) -> bytes:
-    """Elements one by one; where all are str, as many pandas columns are, their lengths and their joined text."""
+def encode_objects(values: list[Any]) -> bytes:
+    """Return the encoding of elements: one by one, or at once where all are str, as in many pandas columns."""
     if set(map(type, values)) == {str}:
         return encode_texts(values)
     return composite(b"objects", *encode_items(values))
@@ -123,6 +129,3 @@ def encode_texts(texts: list[str]) -> bytes:
     """Return the encoding of many str at once: their lengths in code points, and their text, joined."""
     lengths = np.fromiter(map(len, texts), dtype="<i8", count=len(texts))
     return composite(b"texts", encode_array(lengths), encode_bytes("".join(texts).encode("utf-8", "surrogatepass")))
-
-
-assert sys.byteorder in ("little", "big")

@@ -11,6 +11,7 @@ they are deserialised.
 
 from __future__ import annotations
 
+import errno
 import io
 import mmap
 import os
@@ -20,7 +21,7 @@ from typing import Literal, TypeAlias
 
 from xxhash import xxh3_128, xxh3_128_hexdigest
 
-from .exceptions import ArtifactCorruptError
+from .exceptions import ArtifactCorruptError, StoreError
 
 ALGORITHM = "xxh3:"
 """Prefix of every digest in a manifest: the algorithm is written beside the value."""
@@ -122,6 +123,15 @@ class StoredPayload:
         size, file_digest = self.files[name]
         return StoredPayload(f"{self.name}/{name}", size, file_digest, None, self.verify, self.key)
 
+    def folder(self, name: str) -> StoredPayload:
+        """Return a folder within the folder, as a payload of its own; it is verified when it is read."""
+        start = f"{name}/"
+        files = {file.removeprefix(start): found for file, found in (self.files or {}).items() if file.startswith(start)}
+        if not files:
+            raise self._corrupt(f"has no folder {name!r}")
+        size = sum(size for size, _ in files.values())
+        return StoredPayload(f"{self.name}/{name}", size, digest_of_files(files), files, self.verify, self.key)
+
     def read(self) -> bytes:
         """Return the verified bytes of the file.
 
@@ -133,13 +143,15 @@ class StoredPayload:
         size = self.size
         try:
             file = os.open(self.name, _OPEN_FLAGS)
-        except FileNotFoundError:
-            raise self._corrupt("is missing") from None
+        except OSError as error:
+            raise self._unreadable(error) from error
         try:
             # One byte more than expected: a file that grew is found without a further call.
             data = os.read(file, size + 1)
             while 0 < len(data) < size and (more := os.read(file, size + 1 - len(data))):
                 data += more
+        except OSError as error:
+            raise self._unreadable(error) from error
         finally:
             os.close(file)
         if len(data) != size:
@@ -221,8 +233,8 @@ class StoredPayload:
     def _open(self) -> io.FileIO:
         try:
             file = io.FileIO(self.name)
-        except FileNotFoundError:
-            raise self._corrupt("is missing") from None
+        except OSError as error:
+            raise self._unreadable(error) from error
         found = os.fstat(file.fileno()).st_size
         if found != self.size:
             file.close()
@@ -239,6 +251,19 @@ class StoredPayload:
             raise self._wrong_digest(found)
         if self.size >= _MAPPED_FROM:
             _seen[identity] = found
+
+    def _unreadable(self, error: OSError) -> ArtifactCorruptError | StoreError:
+        # Over NFS, a file that is removed from another machine goes stale in the hands of its reader.
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE):
+            return self._corrupt("is missing")
+        if error.errno == errno.EISDIR:
+            return self._corrupt("is a folder")
+        failure = StoreError(
+            f"The payload file {self.name} cannot be read: {error.strerror}. Ask for the permission to read it, or "
+            f"check the drive and its connection."
+        )
+        failure.errno, failure.filename = error.errno, self.name
+        return failure
 
     def _wrong_size(self, found: int) -> ArtifactCorruptError:
         return self._corrupt(f"has {found} bytes, but {self.size} were written")

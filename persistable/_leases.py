@@ -25,7 +25,7 @@ from secrets import token_hex
 from types import TracebackType
 from typing import Any
 
-from .exceptions import LeaseTimeoutError, StoreError
+from .exceptions import LeaseTimeoutError, NoPayloadError
 from .keys import ArtifactKey
 from .stores import Store
 
@@ -34,6 +34,16 @@ __all__ = ["Lease", "acquire"]
 _FIRST_PAUSE = 0.005  # seconds between two looks at a lease; grows, so that a short generation is met soon
 _LONGEST_PAUSE = 0.5
 _SAY_AGAIN = 60.0  # seconds between two messages of a waiter
+
+
+class _Held(threading.local):
+    """The artifacts that this thread is making: (url of the store, folder of the lease)."""
+
+    def __init__(self) -> None:
+        self.here: set[tuple[str, str]] = set()
+
+
+_held = _Held()
 
 
 class Lease:
@@ -68,12 +78,13 @@ class Lease:
     def release(self) -> None:
         """Remove this lease and those below it; what cannot be removed is swept later."""
         self._stop_beating()
-        with contextlib.suppress(StoreError):
-            for number, path in _leases(self._store, self._folder):
-                if number < self._number or (number == self._number and self._is_ours()):
-                    self._store.delete(path)
+        with contextlib.suppress(OSError):
+            self._remove_earlier()
+            if self._is_ours():
+                self._store.delete(self._path)
 
     def __enter__(self) -> Lease:
+        _held.here.add((self._store.url, self._folder))
         self._beating = threading.Thread(target=self._beat, name=f"persistable {self._path}", daemon=True)
         self._beating.start()
         return self
@@ -81,17 +92,24 @@ class Lease:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        _held.here.discard((self._store.url, self._folder))
         if isinstance(error, Exception):
             self._stop_beating()
-            with contextlib.suppress(StoreError):
+            with contextlib.suppress(OSError):
                 if self._is_ours():
                     self._record |= {"state": "failed", "error": f"{type(error).__name__}: {error}"[:500]}
                     self._store.replace(self._path, self._content())
+                    self._remove_earlier()
         else:  # done, or Ctrl-C: nothing to tell to others
             self.release()
 
     def _content(self) -> bytes:
         return json.dumps(self._record).encode()
+
+    def _remove_earlier(self) -> None:
+        for number, path in _leases(self._store, self._folder):  # upward: the highest, which counts, is never missing
+            if number < self._number:
+                self._store.delete(path)
 
     def _is_ours(self) -> bool:
         record = _read(self._store, self._path)
@@ -99,7 +117,7 @@ class Lease:
 
     def _beat(self) -> None:
         while not self._ended.wait(self._store.time_to_live / 4):
-            with contextlib.suppress(StoreError):  # the next beat may get through; if none does, we are taken over
+            with contextlib.suppress(OSError):  # the next beat may get through; if none does, we are taken over
                 if not self._is_ours():
                     return  # taken over while we were paused, and cleaned up: write no ghost
                 self._record["beat"] += 1
@@ -138,9 +156,17 @@ def acquire(
     ------
     LeaseTimeoutError
         If somebody has been making it for longer than the patience of the store.
+    NoPayloadError
+        If this very thread is making it, and would wait for itself.
     StoreError
         If the store cannot be written.
     """
+    if (store.url, _folder(key)) in _held.here:
+        raise NoPayloadError(
+            f"The generation of {key.payload_name} {key} asked, through another object of the same params, for the "
+            f"payload that it is to make, and would wait for itself. Give it other params, or make that payload in "
+            f"an upstream."
+        )
     watch, pause, began, said = _Watch(), _FIRST_PAUSE, time.monotonic(), float("-inf")
     while True:
         number, content = _highest(store, _folder(key))
@@ -175,12 +201,17 @@ class _Watch:
 
     def __init__(self) -> None:
         self._pulse: object = None
-        self._since = 0.0
+        self._looked = 0.0
+        self._unchanged = 0.0
 
     def is_over(self, number: int, content: bytes, record: dict[str, Any], time_to_live: float) -> bool:
+        now = time.monotonic()
         if (number, content) != self._pulse:
-            self._pulse, self._since = (number, content), time.monotonic()
-        return record.get("state") == "failed" or _is_dead(record) or time.monotonic() - self._since > time_to_live
+            self._pulse, self._unchanged = (number, content), 0.0
+        else:  # a watcher that was stopped itself, and the owner perhaps with it, has not watched meanwhile
+            self._unchanged += min(now - self._looked, time_to_live / 2)
+        self._looked = now
+        return record.get("state") == "failed" or _is_dead(record) or self._unchanged > time_to_live
 
 
 def _folder(key: ArtifactKey) -> str:
@@ -231,12 +262,22 @@ def _owner(record: dict[str, Any]) -> str:
 
 
 def _start_of(pid: int) -> int | None:
-    """Return when a living process started, in clock ticks since the boot; None if it is dead, or without /proc."""
+    """Return when a living process started, in clock ticks since the boot; None if it is dead.
+
+    Raises
+    ------
+    OSError
+        If there is no telling: no /proc, or one that hides the processes of others.
+    """
     try:
         # The name of the program, in parentheses, may contain anything.
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2].split()
-    except OSError:
-        return None
+    except (FileNotFoundError, ProcessLookupError):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return None
+        raise  # it lives, but is not to be seen
     return None if fields[0] in b"ZX" else int(fields[19])
 
 
@@ -251,16 +292,24 @@ def _machine() -> str:
 
 
 def _this_process() -> dict[str, Any]:
+    try:
+        started = _start_of(os.getpid())
+    except OSError:
+        started = None
     return {
         "host": socket.gethostname(),
         "machine": _machine(),
         "pid": os.getpid(),
-        "started": _start_of(os.getpid()),
+        "started": started,
         "since": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
     }
 
 
 def _is_dead(record: dict[str, Any]) -> bool:
     """Whether the owner is dead for certain: it was a process of this host, and is no more."""
-    here = bool(_machine()) and record.get("machine") == _machine() and record.get("host") == socket.gethostname()
-    return here and _start_of(record["pid"]) != record["started"]
+    if not _machine() or (record.get("machine"), record.get("host")) != (_machine(), socket.gethostname()):
+        return False
+    try:
+        return bool(_start_of(record["pid"]) != record["started"])
+    except (KeyError, TypeError, OSError):
+        return False

@@ -47,7 +47,10 @@ from .keys import ArtifactKey
 from .manifest import Manifest, PayloadRecord
 from .stores import Store
 
-__all__ = ["Artifact", "Lease", "claim", "commit", "load", "manifest_bytes", "read_manifest", "record_failure"]
+__all__ = ["Artifact", "Lease", "claim", "commit", "load", "manifest_bytes", "probe", "read_manifest", "record_failure"]
+
+_REFUSED = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+"""What a store answers when it has not written; after any other failure, it may have."""
 
 _READS_OF_A_BAD_MANIFEST = 3
 _PAUSE_BETWEEN_THEM = 0.02  # seconds; on file systems without links, a manifest may be met while it is written
@@ -128,21 +131,28 @@ def load(store: Store, key: ArtifactKey, payload_io: FileIO[Any]) -> tuple[Any, 
         As for :func:`read_manifest`; and ArtifactCorruptError if the payload is not what was written.
     """
     manifest = read_manifest(store, key)
-    try:
-        return _load_payload(store, key, manifest, payload_io), manifest
-    except ArtifactCorruptError as error:
-        again = read_manifest(store, key)  # it may have been replaced, and its payload dropped, since we read it
-        if again == manifest:
-            error.found = manifest.data
-            raise
-    return _load_payload(store, key, again, payload_io), again
+    while True:
+        try:
+            return _load_payload(store, key, manifest, payload_io), manifest
+        except Exception as error:
+            # It may have been replaced, and its payload dropped, since it was read; and that again and again.
+            again = read_manifest(store, key)
+            if again == manifest:
+                if isinstance(error, ArtifactCorruptError):
+                    error.found = manifest.data
+                raise
+            manifest = again
 
 
 def _load_payload(store: Store, key: ArtifactKey, manifest: Manifest, payload_io: FileIO[Any]) -> Any:
     payload = manifest.head["payload"]
     if payload["format"] != payload_io.format_id or payload["format_version"] != payload_io.version:
         payload_io = fileio_for(payload["format"], payload["format_version"], payload_io)
-    path = store.fetch(f"{key.payload_name}/{key}/{payload['file']}")
+    file = f"{key.payload_name}/{key}/{payload['file']}"
+    try:
+        path = store.fetch(file)
+    except FileNotFoundError:
+        raise ArtifactCorruptError(f"The payload file {file} is missing in {store.url}.", key) from None
     try:
         return payload_io.load(manifest.stored(path, store.verify))
     except PersistableError:
@@ -188,7 +198,7 @@ def claim(
     LeaseTimeoutError
         If somebody has been generating for longer than the store's patience.
     """
-    _probe(store, key)
+    probe(store, key)
 
     def arrived() -> bool:
         return manifest_bytes(store, key) not in (None, bad)
@@ -196,8 +206,17 @@ def claim(
     return _leases.acquire(store, key, arrived, say, wait=wait)
 
 
-def _probe(store: Store, key: ArtifactKey) -> None:
-    """Make sure, once per store, that a second `create` of one path fails; some places ignore the condition."""
+def probe(store: Store, key: ArtifactKey) -> None:
+    """Make sure, once per store object, that it can be written, and that a second `create` of one path fails.
+
+    Some places ignore the condition. Without single flight the work goes on there, with a warning: what a reader
+    sees is right all the same.
+
+    Raises
+    ------
+    StoreError
+        If the store cannot be written; or, with single flight, if a second `create` succeeds.
+    """
     if store.probed:
         return
     path = f"{key.folder}/probe.{token_hex(4)}"
@@ -205,13 +224,19 @@ def _probe(store: Store, key: ArtifactKey) -> None:
         kept = store.create(path, b"first") and not store.create(path, b"second")
     finally:
         _delete_quietly(store, path)
-    if not kept:
+    problem = (
+        f"The store {store.url} lets a second create() of one path succeed, so that two processes could not "
+        f"agree on one artifact."
+    )
+    if not kept and store.single_flight:
         raise StoreError(
-            f"The store {store.url} lets a second create() of one path succeed, so that two processes could not "
-            f"agree on one artifact. Use another store; or, if only one process ever writes to it, pass "
-            f"single_flight=False to the store."
+            f"{problem} Use another store; or, if it does no harm that several processes make the same artifact at "
+            f"once, pass single_flight=False to the store."
         )
     store.probed = True
+    if not kept:
+        message = f"{problem} Because of single_flight=False, each that misses an artifact makes it."
+        warnings.warn(message, PersistableWarning, stacklevel=2)
 
 
 def manifest_bytes(store: Store, key: ArtifactKey) -> bytes | None:
@@ -272,6 +297,8 @@ def commit(
         return None
     try:
         payload = _write_payload(store, key, artifact.payload, payload_io, token, suffix)
+    except PersistError:
+        raise
     except OSError as error:
         raise _not_persisted(key, error) from error
     path = f"{key.folder}/{payload['file']}"
@@ -283,7 +310,7 @@ def commit(
         if over is not None and before == over:
             _keep_evidence(store, key, over)
     except BaseException as error:
-        _delete_payload(store, path)
+        _drop_quietly(store, path)
         if isinstance(error, OSError | TypeError | ValueError):
             raise _not_persisted(key, error) from error
         raise
@@ -291,11 +318,16 @@ def commit(
     try:
         if before is None:
             if not store.create(f"{key.folder}/manifest.json", manifest.data):
-                _delete_payload(store, path)
+                _drop_quietly(store, path)
                 return None
         else:
+            before = manifest_bytes(store, key)  # somebody may have replaced it meanwhile: theirs is the previous one
             store.replace(f"{key.folder}/manifest.json", manifest.data)
     except OSError as error:
+        if error.errno in _REFUSED:
+            with contextlib.suppress(OSError):
+                if manifest_bytes(store, key) != manifest.data:
+                    _drop_quietly(store, path)
         raise _not_persisted(key, error) from error
     _sweep(store, key, manifest, lease.dead_tokens if lease else set(), None if before == over else before)
     return manifest
@@ -314,7 +346,7 @@ def _write_payload(
             raise
         except Exception as error:
             raise _not_persisted(key, error, fileio, payload) from error
-        files = {}
+        files = None
         if Path(spool).is_dir():
             files = {file: digest_file(path) for file, path in files_below(spool)}
             size, digest = sum(size for size, _ in files.values()), digest_of_files(files)
@@ -329,7 +361,7 @@ def _write_payload(
         "format_version": fileio.version,
         "size": size,
         "digest": digest,
-        "files": files or None,
+        "files": files,
         "type": f"{type(payload).__module__}.{type(payload).__qualname__}",
         "summary": _summary(payload),
     }
@@ -351,7 +383,7 @@ def _not_persisted(
     key: ArtifactKey, error: BaseException, fileio: FileIO[Any] | None = None, payload: Any = None
 ) -> PersistError:
     number = getattr(error, "errno", None)
-    if number == errno.ENOSPC and not isinstance(error, StoreError):
+    if number in (errno.ENOSPC, errno.EDQUOT) and not isinstance(error, StoreError):
         remedy = "The disk is full: free some space"
     elif fileio is None or isinstance(error, OSError):
         remedy = "Mend the cause"
@@ -377,7 +409,9 @@ def record_failure(store: Store, key: ArtifactKey, log: str) -> None:
     try:
         store.replace(f"{key.folder}/failed-{_now()}.log", log.encode("utf-8", "backslashreplace"))
     except OSError as error:
-        warnings.warn(f"The log of the failure could not be written: {error}", PersistableWarning, stacklevel=2)
+        # Not even where warnings are errors does this one take the place of the user's own exception.
+        with contextlib.suppress(PersistableWarning):
+            warnings.warn(f"The log of the failure could not be written: {error}", PersistableWarning, stacklevel=2)
 
 
 def _now() -> str:
@@ -389,40 +423,51 @@ def _now() -> str:
 
 
 _LEFTOVER = re.compile(
-    r"(?:spool\.)?payload\.(?P<token>[0-9a-f]{8})(?:\..*)?"  # written, or being written, and named by no manifest
-    r"|probe\.[0-9a-f]{8}|lease"
-    r"|.*\.[0-9a-f]{8}\.tmp"
-    r"|failed-\d{8}T.*\.log|corrupt-\d{8}T.*\.json"
+    r"(?:spool\.)?payload\.(?P<token>[0-9a-f]{8})(?:\.[^/]*)?(?:/.*)?"  # written, or being written, and never named
+    r"|lease/\d+|probe\.[0-9a-f]{8}"
+    r"|failed-\d{8}T[\d.]+Z\.log|(?P<evidence>corrupt-\d{8}T[\d.]+Z\.json)"
+    r"|(?:manifest\.json|params\.json|generation\.log|failed-[^/]*|corrupt-[^/]*|probe\.\w+|lease/\d+)\.[0-9a-f]{8}\.tmp"
 )
 
 
 def _sweep(store: Store, key: ArtifactKey, manifest: Manifest, dead_tokens: set[str], before: bytes | None) -> None:
     """Remove what no manifest names: at once where nobody can need it any more, by age where somebody might.
 
-    Ages are taken between files of the store, because its clock may differ from ours.
+    Ages are taken between files of the store, because its clock may differ from ours. What a corrupt manifest may
+    have named stays as long as the evidence of it does.
     """
     dead = set(dead_tokens)
     if before is not None:
         with contextlib.suppress(ValueError, PersistableError):  # corrupt, or of a newer library: by age
             dead.add(Manifest.parse(before).payload["file"].split(".")[1])
     try:
-        entries = [(entry.path.split("/")[2], entry) for entry in store.list(key.folder)]
-        now = max((entry.modified for _, entry in entries), default=0.0)
-        for name, entry in entries:
-            known = _LEFTOVER.fullmatch(name)
-            if known is None or name == manifest.payload["file"]:
+        entries = {entry.path.removeprefix(f"{key.folder}/"): entry for entry in store.list(key.folder)}
+        newest = entries["manifest.json"].modified
+        known = {name: match for name in entries if (match := _LEFTOVER.fullmatch(name))}
+        # A payload that is a folder is as young as its youngest file.
+        touched: dict[str, float] = {}
+        for name in known:
+            unit = _unit(name)
+            touched[unit] = max(touched.get(unit, 0.0), entries[name].modified)
+        old = {unit for unit, modified in touched.items() if newest - modified > store.leftovers_after}
+        held = any(match["evidence"] and name not in old for name, match in known.items())
+        for unit, token in {_unit(name): match["token"] for name, match in known.items()}.items():
+            if unit == manifest.payload["file"]:
                 continue
-            if known["token"] in dead or now - entry.modified > store.leftovers_after:
-                store.delete(entry.path)
-    except OSError:
+            if token in dead or (unit in old and not (token and held)):
+                store.drop(f"{key.folder}/{unit}")
+    except (OSError, KeyError):
         return  # somebody else's files, or a store that is gone: the artifact is there, and that is what counts
 
 
-def _delete_payload(store: Store, path: str) -> None:
-    with contextlib.suppress(OSError):
-        for entry in list(store.list(path)):  # a folder
-            store.delete(entry.path)
-    _delete_quietly(store, path)
+def _unit(name: str) -> str:
+    """Return what is removed as a whole: a payload, which may be a folder; else the file itself."""
+    return name if name.startswith("lease/") else name.partition("/")[0]
+
+
+def _drop_quietly(store: Store, path: str) -> None:
+    with contextlib.suppress(OSError):  # swept later
+        store.drop(path)
 
 
 def _delete_quietly(store: Store, path: str) -> None:

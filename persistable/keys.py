@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ._canonical import encode, encode_str, register_encoder
+from .exceptions import ParamsError
 
 __all__ = ["SCHEME", "ArtifactKey", "content_digest", "fingerprint", "register_encoder"]
 
@@ -71,21 +72,25 @@ def fingerprint(payload_name: str, version: str | None, params: Any, dependencie
     ------
     UntrackableValueError
         If a value in `params` has a type that no key rule covers.
+    ParamsError
+        If a class of params is no whole dataclass, or `version` is neither a str nor None.
 
     Examples
     --------
     >>> points = fingerprint("points", None, {"n": 5}, {})
     >>> fingerprint("model", "2", {"alpha": 0.5}, {"points": points})
-    '0'
+    '81ddd46a9e02a9b9be5175e346a8c4ec'
     """
     parts = [_head(payload_name, version), encode(params), b"m%d:" % len(dependencies)]
     for role in sorted(dependencies):
-        parts += encode_str(role), dependencies[role].encode()
+        parts += encode_str(role), encode_str(dependencies[role])
     return sha256(b"".join(parts)).hexdigest()[:32]
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=1024, typed=True)  # 1 and True are equal, and would share an entry
 def _head(payload_name: str, version: str | None) -> bytes:
+    if not (version is None or isinstance(version, str)):
+        raise ParamsError(f"The version of {payload_name} must be a str or None; got {version!r}.")
     return encode_str(SCHEME) + encode_str(payload_name) + encode(version)
 
 

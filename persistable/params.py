@@ -11,14 +11,18 @@ import dataclasses
 import datetime as dt
 import math
 from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
 from enum import Enum
-from functools import lru_cache
+from fractions import Fraction
+from functools import lru_cache, partial
 from hashlib import sha256
 from pathlib import PurePath
+from re import Pattern
 from typing import Any, Final
+from uuid import UUID
 
-from ._canonical import MARKER, add_rule, class_name, composite, encode, encode_str, record_fields
-from .exceptions import ParamsError
+from ._canonical import MARKER, add_record_base, class_name, encode, extra_fields, record_fields
+from .exceptions import ParamsError, UntrackableValueError
 
 __all__ = [
     "ADDED",
@@ -81,7 +85,7 @@ class PersistableParams:
 
 
 # PersistableParams is not a dataclass itself, because frozen dataclasses can only inherit from frozen ones.
-add_rule(PersistableParams, lambda value: composite(b"record", encode_str("PersistableParams"), b"m0:"))
+add_record_base(PersistableParams)
 
 
 def untracked(*, default: Any = dataclasses.MISSING, default_factory: Any = dataclasses.MISSING, **options: Any) -> Any:
@@ -102,7 +106,7 @@ def untracked(*, default: Any = dataclasses.MISSING, default_factory: Any = data
     >>> encode(Params(n_jobs=1)) == encode(Params(n_jobs=8))
     True
     """
-    return dataclasses.field(default=default, default_factory=default_factory, metadata=UNTRACKED, **options)
+    return _marked(UNTRACKED, options, default=default, default_factory=default_factory)
 
 
 def added(*, default: Any = dataclasses.MISSING, default_factory: Any = dataclasses.MISSING, **options: Any) -> Any:
@@ -136,7 +140,11 @@ def added(*, default: Any = dataclasses.MISSING, default_factory: Any = dataclas
     """
     if default is dataclasses.MISSING and default_factory is dataclasses.MISSING:
         raise ParamsError("added() needs a default: the value that stands for how it was before the field existed.")
-    return dataclasses.field(default=default, default_factory=default_factory, metadata=ADDED, **options)
+    return _marked(ADDED, options, default=default, default_factory=default_factory)
+
+
+def _marked(marker: dict[str, Any], options: dict[str, Any], **defaults: Any) -> Any:
+    return dataclasses.field(metadata={**(options.pop("metadata", None) or {}), **marker}, **defaults, **options)
 
 
 def check_params(params: Any, expected: type | None, owner: str) -> None:
@@ -201,95 +209,141 @@ def _plain(value: Any) -> Any:
 
 def tracked_params(params: Any) -> dict[str, Any]:
     """Return the fields of `params` that enter the key, by name, in the order of the class."""
-    fields = record_fields(type(params)) or ()
-    return {
+    tracked = {
         field.name: getattr(params, field.name)
-        for field in fields
+        for field in record_fields(type(params)) or ()
         if field.marker is None
         or (
             field.marker == "added"
             and (field.default is None or encode(getattr(params, field.name)) != encode(field.default()))
         )
     }
+    return tracked | extra_fields(params)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # The readable form
 
 
+_LEVELS = 50
+"""Levels of nesting that are shown: JSON writers count in recursions too."""
+
+_BITS = 2000
+"""Of an int: more are shown in hexadecimal, because Python limits the digits of decimal conversion."""
+
+
 def readable(value: Any) -> Any:
     """Return `value` as JSON for people: itself where JSON is lossless, else tagged with what it is.
 
     A tag is a dict with one key that begins with ``$``. Large arrays and tables are shown by dtype, shape and
-    SHA-256; types that have no text of their own by the SHA-256 of their canonical bytes.
+    SHA-256; types that have no text of their own, and what is nested very deeply, by the SHA-256 of their canonical
+    bytes.
+
+    Raises
+    ------
+    UntrackableValueError
+        If no key rule covers a value that has no text of its own.
 
     Examples
     --------
     >>> readable({"grid": (0.5, float("inf")), "since": dt.date(2026, 1, 2)})
     {'grid': {'$tuple': [0.5, {'$float': 'inf'}]}, 'since': {'$date': '2026-01-02'}}
     """
+    try:
+        return _readable(value, _LEVELS)
+    except UntrackableValueError:  # or nested so deeply that there was no room left to find the digest of a part
+        return _by_digest(value)
+
+
+def _readable(value: Any, levels: int) -> Any:
     kind = type(value)
-    if value is None or kind in (bool, str, int):
+    if value is None or kind is bool or kind is str:
         return value
+    if kind is int:
+        return value if value.bit_length() <= _BITS else {"$int": hex(value)}
     if kind is float:
         return value if math.isfinite(value) else {"$float": str(value)}
+    if levels == 0:
+        return _by_digest(value)
+    inner = partial(_readable, levels=levels - 1)
     if kind is list:
-        return [readable(item) for item in value]
+        return [inner(item) for item in value]
     if kind is dict and all(type(key) is str and not key.startswith("$") for key in value):
-        return {key: readable(item) for key, item in value.items()}
-    for base, show in _SHOWN:
+        return {key: inner(item) for key, item in value.items()}
+    for base, show in _TEXTS:
         if isinstance(value, base):
-            return {f"${class_name(kind)}" if base in _BY_CLASS else f"${base.__name__}": show(value)}
-    if record_fields(kind) is not None and not isinstance(value, type):
-        fields = {name: readable(item) for name, item in tracked_params(value).items()}
-        return {f"${class_name(kind)}": fields}
-    return _shown_by_digest(value)
+            return {"$Path" if base is PurePath else f"${class_name(kind)}": show(value)}
+    for base, parts_of in _PARTS:
+        if isinstance(value, base):
+            return {f"${class_name(kind)}": [inner(part) for part in parts_of(value)]}
+    if isinstance(value, tuple) and not hasattr(value, "_fields"):
+        return {f"${class_name(kind)}": [inner(item) for item in value]}
+    if isinstance(value, tuple):
+        fields: Mapping[str, Any] = dict(zip(value._fields, value, strict=True))  # type: ignore[attr-defined]
+    elif record_fields(kind) is not None:
+        fields = tracked_params(value)
+    elif kind.__module__ == "numpy" and hasattr(value, "dtype"):
+        return _readable_numpy(value, inner)
+    else:
+        return _by_digest(value)
+    return {f"${class_name(kind)}": {name: inner(item) for name, item in fields.items()}}
 
 
-def _shown_by_digest(value: Any) -> dict[str, Any]:
+def _readable_numpy(value: Any, inner: Callable[[Any], Any]) -> Any:
+    """A scalar, as its Python value where that has the same key; an array, in full where it is small."""
+    kind, letter = type(value), value.dtype.kind
+    if kind.__name__ == "ndarray" and value.size <= _LARGE and letter in "biufUmM":
+        values = (value.astype(str) if letter in "mM" else value).tolist()
+        return {"$ndarray": {"dtype": value.dtype.str, "shape": [*value.shape], "values": inner(values)}}
+    if kind.__name__ == "ndarray" or value.shape or letter not in "biufUmM":
+        return _by_digest(value)
+    item = str(value) if letter in "mM" else value.item()
+    return inner(item) if encode(item) == encode(value) else {f"${kind.__name__}": inner(item)}
+
+
+def _by_digest(value: Any) -> dict[str, Any]:
     kind, shown = type(value), dict[str, Any]()
-    if hasattr(value, "dtype") and hasattr(value, "shape"):
-        if value.size <= _LARGE and getattr(value.dtype, "kind", "") in "biufU" and hasattr(value, "tolist"):
-            values = value.tolist()
-            return {f"${kind.__name__}": {"dtype": str(value.dtype), "values": readable(values)}}
-        shown["dtype"] = str(value.dtype)
-    if hasattr(value, "shape"):
-        shown["shape"] = list(value.shape)
-    if hasattr(value, "columns"):
-        shown["columns"] = [readable(label) for label in value.columns[:_LARGE]]
     if callable(value) and hasattr(value, "__qualname__"):
-        return {f"${kind.__name__}": f"{value.__module__}.{value.__qualname__}"}
+        return {"$class" if isinstance(value, type) else "$function": f"{value.__module__}.{value.__qualname__}"}
+    if hasattr(value, "shape"):
+        shown["shape"] = [*value.shape]
+        if hasattr(value, "columns"):
+            shown["columns"] = [readable(label) for label in value.columns[:_LARGE].tolist()]
+        elif hasattr(value, "dtype"):
+            shown["dtype"] = str(value.dtype)
     shown["sha256"] = sha256(encode(value)).hexdigest()
-    return {f"${kind.__name__}": shown}
+    return {f"${class_name(kind)}": shown}
 
 
-def _shown_pairs(value: Mapping[Any, Any]) -> list[Any]:
-    return [[readable(key), readable(item)] for key, item in value.items()]
+def _base64(value: bytes | bytearray) -> Any:
+    return (
+        base64.b64encode(value).decode() if len(value) <= 10 * _LARGE else {"sha256": sha256(encode(value)).hexdigest()}
+    )
 
 
-def _shown_sorted(value: Any) -> list[Any]:
-    return [readable(item) for item in sorted(value, key=encode)]
-
-
-def _shown_tuple(value: tuple[Any, ...]) -> Any:
-    if hasattr(value, "_fields"):
-        return {name: readable(item) for name, item in zip(value._fields, value, strict=True)}
-    return [readable(item) for item in value]
-
-
-_BY_CLASS = (Enum,)
-
-_SHOWN: tuple[tuple[type, Callable[[Any], Any]], ...] = (
-    (Enum, lambda value: value.name),
+_TEXTS: tuple[tuple[type, Callable[[Any], Any]], ...] = (
+    (Enum, lambda value: value.name if value.name is not None else value.value),
     (complex, str),
-    (bytes, lambda value: base64.b64encode(value).decode() if len(value) <= 1000 else _shown_by_digest(value)),
-    (tuple, _shown_tuple),
-    (frozenset, _shown_sorted),
-    (set, _shown_sorted),
-    (Mapping, _shown_pairs),
-    (PurePath, lambda value: value.as_posix()),
-    (dt.datetime, lambda value: value.isoformat()),
+    (bytes, _base64),
+    (bytearray, _base64),
+    (Decimal, str),
+    (UUID, str),
+    (PurePath, PurePath.as_posix),
     (dt.date, lambda value: value.isoformat()),
-    (dt.time, lambda value: value.isoformat()),
+    (dt.time, dt.time.isoformat),
     (dt.timedelta, str),
+    (dt.tzinfo, str),
 )
+"""What has a text of its own."""
+
+_PARTS: tuple[tuple[type, Callable[[Any], Iterable[Any]]], ...] = (
+    (frozenset, lambda value: sorted(value, key=encode)),
+    (set, lambda value: sorted(value, key=encode)),
+    (Mapping, lambda value: [[*pair] for pair in value.items()]),
+    (range, lambda value: (value.start, value.stop, value.step)),
+    (slice, lambda value: (value.start, value.stop, value.step)),
+    (Fraction, lambda value: (value.numerator, value.denominator)),
+    (Pattern, lambda value: (value.pattern, value.flags)),
+    (partial, lambda value: (value.func, value.args, value.keywords)),
+)
+"""What is shown by what it is made of."""

@@ -683,7 +683,7 @@ def test_a_params_class_that_forgot_its_decorator_says_so():
     with pytest.raises(ParamsError, match="itself has no fields"):
         PersistableParams(3)
     assert AlsoForgottenParams(1).n == 1
-    with pytest.raises(ParamsError, match=r"AlsoForgottenParams adds m to a dataclass, but is not decorated"):
+    with pytest.raises(ParamsError, match=r"AlsoForgottenParams adds m, but is not decorated"):
         NumbersP("unused", AlsoForgottenParams(1)).key  # noqa: B018
 
 

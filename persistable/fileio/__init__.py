@@ -13,11 +13,30 @@ from ..exceptions import ManifestVersionError
 from .base import FileIO, _known
 
 if TYPE_CHECKING:
+    from .arrow import FeatherFileIO as FeatherFileIO, ParquetFileIO as ParquetFileIO
+    from .auto import AutoFileIO as AutoFileIO
+    from .csv import CsvFileIO as CsvFileIO
+    from .folder import FolderFileIO as FolderFileIO
+    from .json import JsonFileIO as JsonFileIO
+    from .numpy import NpyFileIO as NpyFileIO, NpzFileIO as NpzFileIO
+    from .parts import PartsFileIO as PartsFileIO
     from .pickle import PickleFileIO as PickleFileIO
+    from .text import BytesFileIO as BytesFileIO, TextFileIO as TextFileIO
 
 _FORMATS = {
     # format_id: (module, class)
+    "auto": ("auto", "AutoFileIO"),
+    "bytes": ("text", "BytesFileIO"),
+    "csv": ("csv", "CsvFileIO"),
+    "feather": ("arrow", "FeatherFileIO"),
+    "folder": ("folder", "FolderFileIO"),
+    "json": ("json", "JsonFileIO"),
+    "npy": ("numpy", "NpyFileIO"),
+    "npz": ("numpy", "NpzFileIO"),
+    "parquet": ("arrow", "ParquetFileIO"),
+    "parts": ("parts", "PartsFileIO"),
     "pickle": ("pickle", "PickleFileIO"),
+    "text": ("text", "TextFileIO"),
 }
 
 _MODULES = {name: module for module, name in _FORMATS.values()}

@@ -88,3 +88,7 @@ class FileIO(ABC, Generic[PayloadT]):
         """
         stored.check()
         return self._load(stored.path)
+
+    def _refusal(self, payload: Any, reason: str) -> TypeError:
+        """Return the error that says why this format does not take `payload`, and what to do instead."""
+        return TypeError(f"{type(self).__qualname__} does not take this {type(payload).__qualname__}: {reason}.")

@@ -61,7 +61,8 @@ class PickleFileIO(FileIO[PayloadT]):
     format_id: ClassVar[str] = "pickle"
 
     def _save(self, payload: PayloadT, filepath: Path) -> None:
-        _refuse_what_pickle_spoils(payload)
+        if reason := _spoiled_by_pickle(payload):
+            raise self._refusal(payload, reason)
         with filepath.open("xb") as file:
             pickle.dump(payload, file, protocol=5)
 
@@ -76,8 +77,9 @@ class PickleFileIO(FileIO[PayloadT]):
         return payload
 
 
-def _refuse_what_pickle_spoils(payload: Any) -> None:
+def _spoiled_by_pickle(payload: Any) -> str | None:
     for base in type(payload).__mro__:
         for module, name, reason in _REFUSED:
             if base.__module__.startswith(module) and name in base.__name__:
-                raise TypeError(f"PickleFileIO does not take a {type(payload).__qualname__}: {reason}.")
+                return reason
+    return None

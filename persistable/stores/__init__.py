@@ -8,8 +8,9 @@ from functools import lru_cache
 from ..exceptions import StoreError
 from .base import Entry, Store
 from .local import LocalStore
+from .wrapper import WrapperStore
 
-__all__ = ["Entry", "LocalStore", "Store", "store_for"]
+__all__ = ["Entry", "LocalStore", "Store", "WrapperStore", "store_for"]
 
 
 def store_for(data_dir: str | os.PathLike[str] | Store) -> Store:

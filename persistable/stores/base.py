@@ -4,7 +4,7 @@ The protocol of :mod:`persistable.artifacts` asks a store for nothing else, so t
 bucket keep the same promises:
 
 - ``read``, ``create``, ``replace``, ``list``, ``delete`` for manifests, leases and logs;
-- ``fetch`` and ``put`` for payloads, which are written once and never changed.
+- ``fetch`` and ``put`` for payloads, which are written once and never changed (``drop`` follows from the five).
 
 Paths are relative to the store's root, with ``/`` between their parts. A store knows nothing of formats.
 ``persistable.testing.StoreConformance`` checks an implementation.
@@ -14,10 +14,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from .._integrity import Verify
@@ -133,7 +132,11 @@ class Store(ABC):
 
     @abstractmethod
     def list(self, folder: str) -> Iterator[Entry]:
-        """Yield every file below `folder`, in any order; nothing if there is no such folder."""
+        """Yield every file below `folder`, in any order; nothing if there is no such folder.
+
+        Where a place has empty folders, they are yielded too, with a ``/`` behind their path: a kill may have left
+        them over.
+        """
 
     @abstractmethod
     def delete(self, path: str) -> None:
@@ -143,7 +146,14 @@ class Store(ABC):
     def fetch(self, path: str) -> str:
         """Return a local path that holds the payload (a file or a folder) at `path`. It is not to be written to.
 
-        Whether the payload exists, and is whole, shows when it is read.
+        Whether the payload is whole shows when it is read; there too, or here already, that there is none.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is none, and the store has to copy it.
+        StoreError
+            If the store cannot be read.
         """
 
     @abstractmethod
@@ -155,6 +165,12 @@ class Store(ABC):
         StoreError
             If the store cannot be written; nothing, or only an orphan, is then at `path`.
         """
+
+    def drop(self, path: str) -> None:
+        """Remove the payload (a file or a folder) at `path`; that there is none is fine."""
+        for entry in tuple(self.list(path)):
+            self.delete(entry.path)
+        self.delete(path)
 
     def local_path(self, path: str) -> str | None:
         """Return where `path` lies on this machine's file systems; None if it is not a file here."""
@@ -168,21 +184,19 @@ class Store(ABC):
         return os.path.join(tempfile.mkdtemp(prefix="persistable-"), os.path.basename(path))
 
     def discard(self, spool: str) -> None:
-        """Remove what is left of a path that :meth:`spool` returned."""
-        shutil.rmtree(os.path.dirname(spool), onerror=_make_writable_and_retry)
+        """Remove what is left of a path that :meth:`spool` returned; what cannot be removed is swept later."""
+        with contextlib.suppress(OSError):
+            remove_tree(os.path.dirname(spool))
 
 
 def remove_tree(path: str) -> None:
     """Remove a file or a folder, read-only or not; that there is none is fine."""
-    if os.path.isdir(path) and not os.path.islink(path):
-        shutil.rmtree(path, onerror=_make_writable_and_retry)
-        return
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
-
-
-def _make_writable_and_retry(function: Callable[..., object], path: str, error: object) -> None:
-    """Remove what a tool left read-only; what cannot be removed even so is swept later."""
-    with contextlib.suppress(OSError):
-        os.chmod(os.path.dirname(path), 0o700)
-        function(path)
+        if not os.path.isdir(path) or os.path.islink(path):
+            os.unlink(path)
+            return
+        if not os.access(path, os.R_OK | os.W_OK | os.X_OK):  # as a tool, or a format, may leave a folder
+            os.chmod(path, 0o700)
+        for name in os.listdir(path):
+            remove_tree(os.path.join(path, name))
+        os.rmdir(path)

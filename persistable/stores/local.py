@@ -11,13 +11,13 @@ import contextlib
 import errno
 import os
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, NoReturn
 
-from .._integrity import files_below
 from ..exceptions import StoreError
 from .base import Entry, Store, remove_tree
 
@@ -75,59 +75,51 @@ class LocalStore(Store):
         return self._time_to_live
 
     def read(self, path: str) -> bytes:
-        try:
-            file = os.open(self._root + path, _READ)
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            self._fail("read", path, error)
-        try:
-            data = os.read(file, _SMALL)
-            if len(data) == _SMALL:  # a file ends where a read returns less than was asked for
-                pieces = [data]
-                while piece := os.read(file, 1 << 20):
-                    pieces.append(piece)
-                data = b"".join(pieces)
-        except OSError as error:
-            self._fail("read", path, error)
-        finally:
-            os.close(file)
-        return data
+        for attempt in range(_ATTEMPTS):
+            try:
+                return self._read(self._root + path)
+            except FileNotFoundError:
+                raise
+            except OSError as error:
+                # Over NFS, a file that is replaced from another machine goes stale in the hands of its reader.
+                if error.errno != errno.ESTALE or attempt == _ATTEMPTS - 1:
+                    self._fail("read", path, error)
+        raise AssertionError("unreachable")
 
     def create(self, path: str, data: bytes) -> bool:
         target = self._root + path
-        temporary = self._write_beside(path, data)
         try:
-            created = self._link(temporary, target, data)
+            temporary = self._write_beside(target, data)
+            try:
+                created = self._link(temporary, target, data)
+            finally:
+                _unlink(temporary)
+            if created:
+                self._sync_folder(os.path.dirname(target))
         except OSError as error:
+            self._remove_empty_folders(os.path.dirname(target))
             self._fail("write", path, error)
-        finally:
-            _unlink(temporary)
-        if created:
-            self._sync_folder(os.path.dirname(target))
         return created
 
     def replace(self, path: str, data: bytes) -> None:
         target = self._root + path
-        temporary = self._write_beside(path, data)
         try:
-            _rename(temporary, target)
+            temporary = self._write_beside(target, data)
+            try:
+                _rename(temporary, target)
+            finally:
+                _unlink(temporary)
+            self._sync_folder(os.path.dirname(target))
         except OSError as error:
+            self._remove_empty_folders(os.path.dirname(target))
             self._fail("write", path, error)
-        finally:
-            _unlink(temporary)
-        self._sync_folder(os.path.dirname(target))
 
     def list(self, folder: str) -> Iterator[Entry]:
         try:
-            for name, path in files_below(self._root + folder):
-                try:
-                    stat = os.stat(path, follow_symlinks=False)
-                except FileNotFoundError:
-                    continue  # deleted since; others work here too
-                yield Entry(f"{folder}/{name}" if folder else name, stat.st_size, stat.st_mtime)
-        except FileNotFoundError:
-            return
+            yield from _entries(self._root + folder, f"{folder}/" if folder else "")
+        except NotADirectoryError as error:
+            if not os.path.isdir(self.path):
+                self._fail("list", folder, error)
         except OSError as error:
             self._fail("list", folder, error)
 
@@ -146,59 +138,89 @@ class LocalStore(Store):
 
     def put(self, local: str, path: str) -> None:
         target = self._root + path
+        source = local
         try:
-            for file in [file for _, file in files_below(local)] if os.path.isdir(local) else [local]:
-                self._sync(file)
-            if os.stat(local).st_dev == os.stat(os.path.dirname(target)).st_dev:
-                _rename(local, target)
-            else:  # a move would be a copy, and not atomic: copy beside, then rename
-                beside = f"{target}.{token_hex(4)}.tmp"
-                shutil.move(local, beside)
-                _rename(beside, target)
+            self._make_folder(os.path.dirname(target))
+            if os.stat(local).st_dev != os.stat(os.path.dirname(target)).st_dev:
+                # A move would be a copy, and not atomic: copy beside, then rename.
+                source = f"{target}.{token_hex(4)}.tmp"
+                shutil.move(local, source)
+            self._settle(source)
+            _rename(source, target)
+            self._sync_folder(os.path.dirname(target))
         except OSError as error:
+            if source != local:
+                with contextlib.suppress(OSError):
+                    remove_tree(source)
+            self._remove_empty_folders(os.path.dirname(target))
             self._fail("write", path, error)
-        self._sync_folder(os.path.dirname(target))
+
+    def drop(self, path: str) -> None:
+        target = self._root + path
+        try:
+            remove_tree(target)
+        except OSError as error:
+            self._fail("delete", path, error)
+        self._remove_empty_folders(os.path.dirname(target))
 
     def local_path(self, path: str) -> str:
         return self._root + path
 
     def spool(self, path: str) -> str:
         folder, _, name = (self._root + path).rpartition("/")
+        spool = f"{folder}/spool.{name}"  # on the same file system, so that put() is one atomic rename
         try:
-            self._make_folder(folder)
+            # Until the format writes, this file keeps others from removing the folder as an empty one.
+            os.close(self._open_new(f"{spool}.tmp"))
         except OSError as error:
             self._fail("write", path, error)
-        return f"{folder}/spool.{name}"  # on the same file system, so that put() is one atomic rename
+        return spool
 
     def discard(self, spool: str) -> None:
-        remove_tree(spool)
+        for left_over in (spool, f"{spool}.tmp"):
+            with contextlib.suppress(OSError):  # swept later
+                remove_tree(left_over)
         self._remove_empty_folders(os.path.dirname(spool))
 
-    def _write_beside(self, path: str, data: bytes) -> str:
-        """Write `data` to a new file beside `path`, down to the disk, and return where."""
-        temporary = f"{self._root}{path}.{token_hex(4)}.tmp"
+    def _read(self, path: str) -> bytes:
+        file = os.open(path, _READ)
         try:
-            for _ in range(_ATTEMPTS):
-                try:
-                    file = os.open(temporary, _WRITE_NEW, 0o666)
-                    break
-                except FileNotFoundError:  # no folder yet; or no more, if another process removed it as empty
-                    self._make_folder(os.path.dirname(temporary))
-            else:
-                raise FileNotFoundError(errno.ENOENT, "the folder vanishes as soon as it is made", temporary)
-            with open(file, "wb", buffering=0) as stream:
-                view = memoryview(data)
-                while view:
-                    view = view[stream.write(view) :]
-                if self.fsync:
-                    os.fsync(stream.fileno())
-        except OSError as error:
-            _unlink(temporary)
-            self._fail("write", path, error)
+            data = os.read(file, _SMALL)
+            if len(data) == _SMALL:  # a file ends where a read returns less than was asked for
+                pieces = [data]
+                while piece := os.read(file, 1 << 20):
+                    pieces.append(piece)
+                data = b"".join(pieces)
+        finally:
+            os.close(file)
+        return data
+
+    def _open_new(self, path: str) -> int:
+        """Open a file that must not exist yet, and make the folder that it is in, if need be."""
+        for _ in range(_ATTEMPTS):
+            try:
+                return os.open(path, _WRITE_NEW, 0o666)
+            except FileNotFoundError:  # no folder yet; or no more, if another process removed it as empty
+                self._make_folder(os.path.dirname(path))
+        raise FileNotFoundError(errno.ENOENT, "the folder vanishes as soon as it is made", path)
+
+    def _write_beside(self, target: str, data: bytes) -> str:
+        """Write `data` to a new file beside `target`, down to the disk, and return where."""
+        temporary = f"{target}.{token_hex(4)}.tmp"
+        try:
+            self._write(self._open_new(temporary), data)
         except BaseException:
             _unlink(temporary)
             raise
         return temporary
+
+    def _write(self, file: int, data: bytes) -> None:
+        with open(file, "wb", buffering=0) as stream:
+            view = memoryview(data)
+            while view:
+                view = view[stream.write(view) :]
+            if self.fsync:
+                os.fsync(stream.fileno())
 
     def _link(self, temporary: str, target: str, data: bytes) -> bool:
         try:
@@ -224,10 +246,11 @@ class LocalStore(Store):
             file = os.open(target, _WRITE_NEW, 0o666)
         except FileExistsError:
             return False
-        with open(file, "wb", buffering=0) as stream:
-            stream.write(data)
-            if self.fsync:
-                os.fsync(stream.fileno())
+        try:
+            self._write(file, data)
+        except BaseException:
+            _unlink(target)
+            raise
         return True
 
     def _make_folder(self, folder: str) -> None:
@@ -235,14 +258,15 @@ class LocalStore(Store):
             try:
                 os.mkdir(folder)  # 0o777 less the umask; a set-gid parent hands its group down
             except FileExistsError:
-                if not os.path.isdir(folder):
+                with contextlib.suppress(FileNotFoundError):  # another process has just removed it as empty
+                    if stat.S_ISDIR(os.stat(folder).st_mode):
+                        return
                     raise NotADirectoryError(errno.ENOTDIR, "a file stands where a folder is needed", folder) from None
-                return
             except FileNotFoundError:
                 self._make_folder(os.path.dirname(folder))
-                continue
-            self._sync_folder(os.path.dirname(folder))
-            return
+            else:
+                self._sync_folder(os.path.dirname(folder))
+                return
 
     def _remove_empty_folders(self, folder: str) -> None:
         while len(folder) > len(self._root):
@@ -251,6 +275,17 @@ class LocalStore(Store):
             except OSError:
                 return  # not empty, or not ours to remove
             folder = os.path.dirname(folder)
+
+    def _settle(self, path: str) -> None:
+        """Force a file, or all of a folder, to the disk, as modified now: the ages of files are told by that."""
+        if os.path.isdir(path):
+            for name in os.listdir(path):
+                self._settle(os.path.join(path, name))
+            self._sync_folder(path)
+        else:
+            with contextlib.suppress(PermissionError):  # somebody else's file, that a format has moved in
+                os.utime(path)
+            self._sync(path)
 
     def _sync(self, path: str) -> None:
         if self.fsync:
@@ -274,7 +309,7 @@ class LocalStore(Store):
             remedy = (
                 f"Something on the way to {self._root + path} is a file. Choose another data_dir, or move the file."
             )
-        elif error.errno == errno.ENOSPC:
+        elif error.errno in (errno.ENOSPC, errno.EDQUOT):
             remedy = "Free some space, and try again; nothing half-written is left behind."
         elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             remedy = (
@@ -284,7 +319,7 @@ class LocalStore(Store):
         else:
             remedy = "Check the drive and its connection."
         failure = StoreError(f"Cannot {action} {path!r} in the store {self.url}: {reason}. {remedy}")
-        failure.errno, failure.filename = error.errno, self._root + path
+        failure.errno = error.errno
         raise failure from error
 
 
@@ -301,8 +336,29 @@ def _rename(source: str, target: str) -> None:
 
 
 def _unlink(path: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(OSError):  # gone already; or swept later, when the drive takes it
         os.unlink(path)
+
+
+def _entries(folder: str, prefix: str) -> Iterator[Entry]:
+    try:
+        children = sorted(os.scandir(folder), key=lambda child: child.name)
+    except FileNotFoundError:
+        return  # removed since; others work here too
+    for child in children:
+        try:
+            status = child.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            continue
+        if child.is_dir(follow_symlinks=False):
+            empty = True
+            for entry in _entries(child.path, f"{prefix}{child.name}/"):
+                empty = False
+                yield entry
+            if empty:
+                yield Entry(f"{prefix}{child.name}/", 0, status.st_mtime)
+        else:
+            yield Entry(f"{prefix}{child.name}", status.st_size, status.st_mtime)
 
 
 def _file_system(path: Path) -> str:
@@ -312,6 +368,7 @@ def _file_system(path: Path) -> str:
         lines = Path("/proc/mounts").read_text().splitlines()
     except OSError:
         return ""
+    path = Path(os.path.realpath(path))
     for line in lines:
         _, mount, kind, *_ = line.split(" ")
         mount = mount.replace("\\040", " ")

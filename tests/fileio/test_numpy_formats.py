@@ -179,7 +179,7 @@ def test_the_same_arrays_make_the_same_bytes(tmp_path):
 def test_no_file_holds_a_pickle(tmp_path):
     np.save(tmp_path / "evil.npy", np.array([object]), allow_pickle=True)
     for fileio in (NpyFileIO(), NpyFileIO("r")):
-        with pytest.raises(ValueError, match="(?i)pickle|object"):
+        with pytest.raises(ValueError, match=r"(?i)pickle|object"):
             fileio.load(describe(tmp_path / "evil.npy"))
 
 

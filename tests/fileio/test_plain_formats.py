@@ -102,7 +102,7 @@ def _through_json(payload):
         return object()
 
 
-@given(payload=st.text(st.characters()))
+@given(payload=st.text())
 def test_text_comes_back_as_it_was(payload, tmp_path_factory):
     path = tmp_path_factory.mktemp("text") / "payload.txt"
     TextFileIO().save(payload, path)
@@ -111,7 +111,15 @@ def test_text_comes_back_as_it_was(payload, tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("saved", "loaded"),
-    [(1, True), (1, 1.0), (0.0, -0.0), ([1], (1,)), ({"a": 1, "b": 2}, {"b": 2, "a": 1}), (1j, complex(-0.0, 1)), ("a", b"a")],
+    [
+        (1, True),
+        (1, 1.0),
+        (0.0, -0.0),
+        (1j, complex(-0.0, 1)),
+        ("a", b"a"),
+        ([1], (1,)),
+        ({"a": 1, "b": 2}, {"b": 2, "a": 1}),
+    ],
 )
 def test_what_is_equal_but_not_the_same_is_told_apart(saved, loaded):
     assert same(saved, saved)

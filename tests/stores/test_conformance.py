@@ -12,7 +12,7 @@ import pytest
 from persistable.exceptions import StoreError
 from persistable.stores import LocalStore, Store, WrapperStore
 from persistable.testing.faults import CarelessStore, Fault, FaultyStore, fail
-from persistable.testing.stores import StoreConformance, StoreMachine
+from persistable.testing.stores import StoreConformance
 
 
 class TestLocalStore(StoreConformance):
@@ -85,9 +85,6 @@ class TestLocalStoreWhoseLinksReportFailureAlthoughTheyHappened(StoreConformance
 
     def make_store(self, place: Path) -> Store:
         return LocalStore(place / "store")
-
-
-TestStoreMachine = StoreMachine.TestCase
 
 
 class TestTheKitItself:

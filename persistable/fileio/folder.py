@@ -1,0 +1,84 @@
+"""FolderFileIO: files that a tool writes.
+
+A solver, a simulator or a training framework fills a folder; the payload is the path to it. Loading gives the
+path to the verified copy in the store. Loading runs no code.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+from .base import FileIO
+
+__all__ = ["FolderFileIO"]
+
+
+class FolderFileIO(FileIO[Path]):
+    """A folder of files, copied at save; the payload is its path, before and after. Loading runs no code.
+
+    The stored files are read-only: whoever wants to change them copies them first (``shutil.copytree``), for
+    they are what the manifest vouches for. Names and bytes are kept; times, owners and modes are not.
+
+    Raises
+    ------
+    TypeError
+        At save: the payload is no path to a folder, or the folder holds what not every store can keep: a symbolic
+        link, a device, a folder without files.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> source, stored = Path(tempfile.mkdtemp()), Path(tempfile.mkdtemp(), "payload")
+    >>> _ = (source / "mesh.vtk").write_text("# vtk")
+    >>> FolderFileIO().save(source, stored)
+    >>> (stored / "mesh.vtk").read_text()
+    '# vtk'
+    """
+
+    format_id: ClassVar[str] = "folder"
+
+    def _save(self, payload: Path, filepath: Path) -> None:
+        if not isinstance(payload, Path):
+            raise self._refusal(payload, "it takes the pathlib.Path of a folder that a tool has filled")
+        if not payload.is_dir():
+            found = "is a file" if payload.exists() else "does not exist"
+            raise self._refusal(payload, f"{payload} {found}; it takes the path of a folder that a tool has filled")
+        try:
+            # Listed in full before anything is written, should the copy be made inside of its source.
+            files = [path.relative_to(payload) for path in _files(payload)]
+        except ValueError as error:
+            raise self._refusal(payload, str(error)) from error
+        for file in files:
+            target = filepath / file
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(payload / file, target)
+            # The folders stay writable, so that the files can be deleted, though not changed.
+            target.chmod(stat.S_IMODE(target.stat().st_mode) & ~0o222)
+
+    def _load(self, filepath: Path) -> Path:
+        return filepath
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Yield the files below `folder`, or raise ValueError for what cannot be stored."""
+    entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    if not entries:
+        raise ValueError(f"the folder {folder} is empty, and a bucket keeps files only. Put a file into it, or drop it")
+    for entry in entries:
+        try:
+            entry.name.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"the file name {entry.path!a} is no valid Unicode. Rename it") from None
+        if entry.is_symlink():
+            raise ValueError(f"{entry.path} is a symbolic link, which would point elsewhere. Put a copy in its place")
+        if entry.is_dir():
+            yield from _files(Path(entry.path))
+        elif entry.is_file():
+            yield Path(entry.path)
+        else:
+            raise ValueError(f"{entry.path} is neither a file nor a folder. Remove it")

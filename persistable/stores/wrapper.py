@@ -1,0 +1,75 @@
+"""WrapperStore: a store around another one, which retries, only reads, counts, or fails on purpose.
+
+A wrapper overrides what it changes; the rest, and the options, are the wrapped store's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .base import Entry, Store
+
+__all__ = ["WrapperStore"]
+
+
+class WrapperStore(Store):
+    """All that `inner` does.
+
+    Parameters
+    ----------
+    inner : Store
+        The wrapped store. Its options hold for the wrapper too.
+    """
+
+    def __init__(self, inner: Store) -> None:
+        super().__init__(
+            verify=inner.verify,
+            single_flight=inner.single_flight,
+            patience=inner.patience,
+            leftovers_after=inner.leftovers_after,
+        )
+        self.inner = inner
+
+    def __repr__(self) -> str:
+        return f"{type(self).__qualname__}({self.inner!r})"
+
+    @property
+    def time_to_live(self) -> float:
+        return self.inner.time_to_live
+
+    @property
+    def url(self) -> str:
+        return self.inner.url
+
+    def read(self, path: str) -> bytes:
+        return self.inner.read(path)
+
+    def create(self, path: str, data: bytes) -> bool:
+        return self.inner.create(path, data)
+
+    def replace(self, path: str, data: bytes) -> None:
+        self.inner.replace(path, data)
+
+    def list(self, folder: str) -> Iterator[Entry]:
+        return self.inner.list(folder)
+
+    def delete(self, path: str) -> None:
+        self.inner.delete(path)
+
+    def fetch(self, path: str) -> str:
+        return self.inner.fetch(path)
+
+    def put(self, local: str, path: str) -> None:
+        self.inner.put(local, path)
+
+    def drop(self, path: str) -> None:
+        self.inner.drop(path)
+
+    def local_path(self, path: str) -> str | None:
+        return self.inner.local_path(path)
+
+    def spool(self, path: str) -> str:
+        return self.inner.spool(path)
+
+    def discard(self, spool: str) -> None:
+        self.inner.discard(spool)
