@@ -548,7 +548,7 @@ class Persistable(Generic[PayloadT, ParamsT]):
             self._warn_params_changed(key)
         if hooks.completes_generated:
             call(self._post_generate, hooks.completes_generated, untracked)
-        return payload  # type: ignore[no-any-return]
+        return self._memory.payload  # type: ignore[no-any-return]
 
     def _commit(
         self, memory: _Memory, *, lease: Lease | None = None, over: bytes | None = None, force: bool = False
@@ -562,7 +562,10 @@ class Persistable(Generic[PayloadT, ParamsT]):
         )
         if manifest is None:
             return False
-        self._memory = memory._replace(manifest=manifest, artifact=artifact)
+        payload = memory.payload
+        if payload_io.payload_is_the_file:
+            payload, manifest = artifacts.load(self.store, memory.key, payload_io)
+        self._memory = memory._replace(payload=payload, manifest=manifest, artifact=artifact._replace(payload=payload))
         self.logger.info(f"Persisted {self.payload_name} {memory.key} in {self.store.url}.")
         return True
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import shutil
 import threading
 import time
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from persistable import (
     ArtifactNotFoundError,
     CorruptArtifactWarning,
     DuplicateDependencyError,
+    FolderFileIO,
     InvalidPayloadError,
     InvalidPayloadWarning,
     LocalStore,
@@ -481,6 +483,25 @@ def test_a_payload_that_cannot_be_written_stays_in_memory(tmp_path):
     assert unpicklable.payload() == 7
     assert not unpicklable.exists()
     assert not [name for name in files(tmp_path) if "payload." in name]
+
+
+def test_a_folder_that_a_tool_wrote_is_the_stored_one_from_then_on(tmp_path):
+    class FolderP(Persistable[Path, None]):
+        def _generate_payload(self) -> Path:
+            (tmp_path / "work").mkdir()
+            (tmp_path / "work" / "mesh.txt").write_text("nodes")
+            return tmp_path / "work"
+
+    folder = FolderP(tmp_path / "artifacts", None, payload_io=FolderFileIO())
+    made = folder.load_generate()
+    shutil.rmtree(tmp_path / "work")
+    assert (made / "mesh.txt").read_text() == "nodes"
+    assert folder.payload == made == FolderP(tmp_path / "artifacts", None, payload_io=FolderFileIO()).load()
+    folder.generate()
+    assert (folder.payload / "mesh.txt").read_text() == "nodes"
+    assert not made.exists()
+    folder.persist()
+    assert (folder.payload / "mesh.txt").read_text() == "nodes"
 
 
 def test_persist_needs_a_payload_of_these_params(tmp_path):

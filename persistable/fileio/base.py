@@ -44,6 +44,9 @@ class FileIO(ABC, Generic[PayloadT]):
     format_id : str
         The name of the format in manifests. Module and class name if a subclass gives none; give one to a
         format that may move to another module.
+    payload_is_the_file : bool
+        Whether the payload is the stored file itself, and not what is in it: a persistable then holds the stored
+        one as soon as it is committed.
     version : int
         Raised when files written from now on cannot be read by the code of before.
     """
@@ -51,6 +54,7 @@ class FileIO(ABC, Generic[PayloadT]):
     suffix: str = ""
     format_id: ClassVar[str]
     version: ClassVar[int] = 1
+    payload_is_the_file: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

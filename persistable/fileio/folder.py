@@ -1,7 +1,7 @@
 """FolderFileIO: files that a tool writes.
 
-A solver, a simulator or a training framework fills a folder; the payload is the path to it. Loading gives the
-path to the verified copy in the store. Loading runs no code.
+A solver, a simulator or a training framework fills a folder; the payload is the path to it. Once it is persisted, and
+when it is loaded, the payload is the path of the verified copy in the store. Loading runs no code.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class FolderFileIO(FileIO[Path]):
     """
 
     format_id: ClassVar[str] = "folder"
+    payload_is_the_file: ClassVar[bool] = True
 
     def _save(self, payload: Path, filepath: Path) -> None:
         if not isinstance(payload, Path):

@@ -30,7 +30,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,99}")
 
 
 class Parts(Mapping[str, Any]):
-    """The parts of a stored payload, each verified and loaded when it is asked for, and kept.
+    """The parts of a stored payload, each loaded when it is asked for, and kept.
 
     An immutable mapping from part name to payload. ``repr`` loads nothing. The files must stay in place until the
     last part that is wanted has been loaded.
@@ -91,8 +91,8 @@ class PartsFileIO(FileIO[Mapping[str, Any]]):
 
     Notes
     -----
-    A load checks that every file is there and of the right length; the digest of a part is checked, before it is
-    deserialised, when the part is asked for. Whether loading runs code depends on the formats of the parts.
+    A load verifies every file, and deserialises none; when a part is asked for, its file is verified once more, on
+    the bytes that are deserialised. Whether loading runs code depends on the formats of the parts.
 
     Examples
     --------
@@ -141,8 +141,8 @@ class PartsFileIO(FileIO[Mapping[str, Any]]):
         return {name: self._format_of(name, entry)._load(filepath / entry["file"]) for name, entry in index.items()}
 
     def load(self, stored: StoredPayload) -> Parts:
-        """Verify the files of `stored` by their lengths, and return its parts, each to be verified when loaded."""
-        StoredPayload(stored.name, stored.size, stored.digest, stored.files, "size", stored.key).check()
+        """Verify `stored`, and return its parts, each to be loaded when it is asked for."""
+        stored.check()  # all of it: damage must show now, while the artifact can still be made again
         index = JsonFileIO().load(stored[_INDEX])
         parts = {}
         for name, entry in index.items():

@@ -34,7 +34,7 @@ def test_a_kill_between_any_two_calls_to_the_file_system_leaves_nothing_that_har
         assert {False, True} == set(there)
 
 
-@pytest.mark.parametrize("start", _STARTS)
+@pytest.mark.parametrize("start", ["nothing", "artifact"])
 def test_a_kill_before_or_after_any_operation_of_the_store_leaves_nothing_that_harms(
     tmp_path: Path, world: Any, start: str
 ) -> None:

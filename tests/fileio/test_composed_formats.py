@@ -175,10 +175,17 @@ def test_a_part_that_is_missing_or_cut_is_found_at_once(stored):
         PARTS.load(stored)
 
 
-def test_a_flipped_byte_harms_one_part_only(stored):
+def test_a_flipped_byte_in_any_part_shows_at_once(stored):
     file = stored.path / "noise.npy"
     file.write_bytes(file.read_bytes()[:-1] + b"\x55")
+    with pytest.raises(ArtifactCorruptError, match=r"noise\.npy has the digest"):
+        PARTS.load(stored)
+
+
+def test_a_byte_that_flips_after_the_load_shows_when_the_part_is_asked_for(stored):
     parts = PARTS.load(stored)
+    file = stored.path / "noise.npy"
+    file.write_bytes(file.read_bytes()[:-1] + b"\x55")
     assert frame_difference(parts["table"], FRAME) is None
     with pytest.raises(ArtifactCorruptError, match="digest"):
         parts["noise"]
