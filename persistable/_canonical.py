@@ -266,6 +266,11 @@ def _encode_name(name: str) -> bytes:
     return encoded
 
 
+def encode_name(name: str) -> bytes:
+    """Return the encoding of a str that is met again and again."""
+    return _names.get(name) or _encode_name(name)
+
+
 def _encode_dict(value: Mapping[Any, Any]) -> bytes:
     pairs: list[bytes] = []
     append, encoders, names = pairs.append, _encoders, _names

@@ -13,7 +13,7 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
-from ._canonical import encode, encode_str, register_encoder
+from ._canonical import encode, encode_name, encode_str, register_encoder
 from .exceptions import ParamsError
 
 __all__ = ["SCHEME", "ArtifactKey", "content_digest", "fingerprint", "register_encoder"]
@@ -83,7 +83,7 @@ def fingerprint(payload_name: str, version: str | None, params: Any, dependencie
     """
     parts = [_head(payload_name, version), encode(params), b"m%d:" % len(dependencies)]
     for role in sorted(dependencies):
-        parts += encode_str(role), encode_str(dependencies[role])
+        parts += encode_name(role), encode_str(dependencies[role])
     return sha256(b"".join(parts)).hexdigest()[:32]
 
 
