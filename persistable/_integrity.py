@@ -262,7 +262,7 @@ class StoredPayload:
             f"The payload file {self.name} cannot be read: {error.strerror}. Ask for the permission to read it, or "
             f"check the drive and its connection."
         )
-        failure.errno, failure.filename = error.errno, self.name
+        failure.errno = error.errno  # a filename beside it would take the place of the message
         return failure
 
     def _wrong_size(self, found: int) -> ArtifactCorruptError:

@@ -14,8 +14,8 @@ PACKAGE = Path(__file__).parent.parent / "persistable"
 FLOORS = [
     {"exceptions", "_hooks", "_logs", "_provenance"},
     {"_integrity", "_canonical"},
-    {"_canonical_numpy", "_source", "manifest", "keys", "params", "fileio", "stores"},
-    {"_canonical_pandas", "_leases", "lineage"},
+    {"_source", "manifest", "keys", "params", "fileio", "stores"},
+    {"_leases", "lineage"},
     {"artifacts", "_declared", "_legacy"},
     {"_persistable"},
     {"testing", "__init__"},

@@ -18,8 +18,15 @@ def _all_right(answers: list[dict[str, Any]], number: int) -> None:
     assert all(answer["right"] for answer in answers)
 
 
+def _owner(world: Any, data_dir: Path, **options: Any) -> Any:
+    """A process that is generating, and waits at its gate."""
+    owner = world(data_dir, "crowd", processes=1, **options)
+    owner.wait_for("generating")
+    return owner
+
+
 def _nothing_but_the_artifact(data_dir: Path) -> None:
-    names = {path.name.split(".")[0] for path in data_dir.rglob("*") if path.is_file()}
+    names = {path.relative_to(data_dir).parts[2].split(".")[0] for path in data_dir.rglob("*") if path.is_file()}
     assert names == {"manifest", "params", "generation", "payload"}
     assert not list(data_dir.rglob("lease"))
 
@@ -43,8 +50,8 @@ def test_sixteen_threads_with_an_object_each_make_it_once(tmp_path: Path, world:
 
 
 def test_sixteen_waiters_survive_the_kill_of_the_owner(tmp_path: Path, world: Any) -> None:
-    with world(tmp_path, "crowd", processes=1) as owner, world(tmp_path, "crowd", processes=16) as crowd:
-        pid = owner.wait_for("generating")[0]["pid"]
+    with _owner(world, tmp_path) as owner, world(tmp_path, "crowd", processes=16) as crowd:
+        pid = owner.said("generating")[0]["pid"]
         crowd.wait_for("waiting", 16)
         os.kill(pid, signal.SIGKILL)  # a dead process of this host is found out at once: the time to live is 30 s
         _all_right(crowd.finish(), 16)
@@ -59,10 +66,10 @@ def test_sixteen_waiters_survive_a_stop_of_the_owner_beyond_the_time_to_live(
 ) -> None:
     store = {"time_to_live": 0.6}
     with (
-        world(tmp_path, "crowd", processes=1, store=store) as owner,
+        _owner(world, tmp_path, store=store) as owner,
         world(tmp_path, "crowd", processes=16, store=store) as crowd,
     ):
-        pid = owner.wait_for("generating")[0]["pid"]
+        pid = owner.said("generating")[0]["pid"]
         crowd.wait_for("waiting", 16)
         os.kill(pid, signal.SIGSTOP)
         try:
@@ -87,10 +94,9 @@ def test_the_beats_of_a_living_owner_keep_waiters_waiting_beyond_the_time_to_liv
 
 def test_when_the_owner_raises_a_waiter_takes_over_at_once(tmp_path: Path, world: Any) -> None:
     with (
-        world(tmp_path, "crowd", processes=1, params={"fail": True}) as owner,
+        _owner(world, tmp_path, params={"fail": True}) as owner,
         world(tmp_path, "crowd", processes=2) as crowd,
     ):
-        owner.wait_for("generating")
         crowd.wait_for("waiting", 2)
         answer = owner.finish()
         assert [said["error"] for said in answer] == ["ZeroDivisionError: on purpose"]

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ._canonical import Encoder, class_name, composite, encode_items, encode_str, encode_value, zone_name
-from ._canonical_numpy import encode_array, encode_objects, encode_texts
-from .exceptions import UntrackableValueError
+from ..exceptions import UntrackableValueError
+from .core import Encoder, class_name, composite, encode_items, encode_str, encode_value
+from .numpy import encode_array, encode_objects, encode_texts
+from .stdlib import zone_name
 
 _NANOSECONDS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 

@@ -11,18 +11,18 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from ._canonical import (
+from ..exceptions import UntrackableValueError
+from .core import (
     Encoder,
     class_name,
     composite,
     content,
     encode_bytes,
-    encode_importable,
     encode_items,
     encode_str,
     encode_value,
 )
-from .exceptions import UntrackableValueError
+from .stdlib import encode_importable
 
 
 def encoder_for(kind: type) -> Encoder | None:
