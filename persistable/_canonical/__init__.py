@@ -28,7 +28,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import stdlib as _stdlib  # noqa: F401 - its import adds its rules
+from . import stdlib as _stdlib  # noqa: F401  # its import adds its rules
 from .core import class_name, encode_name, encode_str, encode_value, register_encoder
 from .records import MARKER, add_record_base, extra_fields, record_fields
 from .recursion import explain_recursion

@@ -182,8 +182,8 @@ def class_name(kind: type) -> str:
     A script and whoever imports it, a notebook and the package that its classes move to share artifacts. ``Model[int]``
     goes by ``Model``, as pydantic compares it.
 
-    >>> class_name(Field), class_name(dt.datetime)
-    ('Field', 'datetime')
+    >>> class_name(int), class_name(type(_encoders))
+    ('int', '_Encoders')
     """
     kind = getattr(kind, "__pydantic_generic_metadata__", {}).get("origin") or kind
     return kind.__qualname__.rpartition("<locals>.")[2]
@@ -211,7 +211,7 @@ Family: TypeAlias = Callable[[type], Encoder | None]
 
 _families: list[Family] = []
 
-_LIBRARIES = {"pandas": "._canonical.pandas", "numpy": "._canonical.numpy"}
+_LIBRARIES = {"pandas": ".pandas", "numpy": ".numpy"}
 """Library -> the module with the rules for its types, imported when such a value is first met."""
 
 RULES: dict[type, Encoder] = {
@@ -264,6 +264,7 @@ def register_encoder(kind: type[T], function: Callable[[T], Any]) -> None:
     Examples
     --------
     >>> import ipaddress
+    >>> from persistable._canonical import encode
     >>> register_encoder(ipaddress.IPv4Address, lambda address: address.packed)
     >>> encode(ipaddress.ip_address("127.0.0.1")) == encode(ipaddress.ip_address("127.0.0.2"))
     False
@@ -289,7 +290,7 @@ def _has_rule(kind: type) -> type | None:
 
 
 def _encoder_for(kind: type) -> Encoder:
-    """Return the encoder of a type that is not in the table: registered, own method, libraries, families; else raise."""
+    """Return the encoder of a type that is not in the table: registered, own method, library, family; else raise."""
     for base in kind.__mro__:
         if base in _registered:
             return _registered_encoder(kind, _registered[base])
@@ -311,4 +312,4 @@ def _library_families(kind: type) -> list[Family]:
     """Return the rules of the libraries that `kind` comes from; whoever has such a value has imported its library."""
     libraries = {base.__module__.partition(".")[0] for base in kind.__mro__}
     modules = [module for library, module in _LIBRARIES.items() if library in libraries]
-    return [import_module(module, __package__.partition(".")[0]).encoder_for for module in modules]
+    return [import_module(module, __package__).encoder_for for module in modules]

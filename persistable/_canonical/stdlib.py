@@ -145,7 +145,7 @@ def encoder_for(kind: type) -> Encoder | None:
     return None
 
 
-RULES: dict[type, Encoder] = {
+_RULES: dict[type, Encoder] = {
     OrderedDict: _encode_ordered,
     types.MappingProxyType: encode_dict,
     Counter: lambda value: composite(b"counter", encode_dict(value)),
@@ -169,4 +169,4 @@ RULES: dict[type, Encoder] = {
     **dict.fromkeys((PurePath, PurePosixPath, PureWindowsPath, Path, PosixPath, WindowsPath), _encode_path),
 }
 
-add_rules(RULES, encoder_for)
+add_rules(_RULES, encoder_for)
