@@ -126,7 +126,9 @@ class StoredPayload:
     def folder(self, name: str) -> StoredPayload:
         """Return a folder within the folder, as a payload of its own; it is verified when it is read."""
         start = f"{name}/"
-        files = {file.removeprefix(start): found for file, found in (self.files or {}).items() if file.startswith(start)}
+        files = {
+            file.removeprefix(start): found for file, found in (self.files or {}).items() if file.startswith(start)
+        }
         if not files:
             raise self._corrupt(f"has no folder {name!r}")
         size = sum(size for size, _ in files.values())

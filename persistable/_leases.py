@@ -176,7 +176,12 @@ def acquire(
         if content is None or watch.is_over(number, content, record, store.time_to_live):
             lease = Lease(store, key, number + 1, _dead_tokens(store, key))
             if lease.create():
-                if not arrived():
+                try:
+                    missing = not arrived()
+                except BaseException:
+                    lease.release()  # else we, alive, would be waited for
+                    raise
+                if missing:
                     return lease
                 lease.release()
                 return None

@@ -292,10 +292,10 @@ def commit(
         If the payload cannot be written. Nothing that a reader could meet is left behind.
     """
     token = lease.token if lease is not None else token_hex(4)
-    before = manifest_bytes(store, key)
-    if before is not None and before != over and not force:
-        return None
     try:
+        before = manifest_bytes(store, key)
+        if before is not None and before != over and not force:
+            return None
         payload = _write_payload(store, key, artifact.payload, payload_io, token, suffix)
     except PersistError:
         raise

@@ -75,16 +75,17 @@ class LocalStore(Store):
         return self._time_to_live
 
     def read(self, path: str) -> bytes:
-        for attempt in range(_ATTEMPTS):
+        for _ in range(_ATTEMPTS):
             try:
-                return self._read(self._root + path)
+                return _read(self._root + path)
             except FileNotFoundError:
                 raise
             except OSError as error:
+                failure = error
                 # Over NFS, a file that is replaced from another machine goes stale in the hands of its reader.
-                if error.errno != errno.ESTALE or attempt == _ATTEMPTS - 1:
-                    self._fail("read", path, error)
-        raise AssertionError("unreachable")
+                if error.errno != errno.ESTALE:
+                    break
+        return self._fail("read", path, failure)
 
     def create(self, path: str, data: bytes) -> bool:
         target = self._root + path
@@ -181,19 +182,6 @@ class LocalStore(Store):
             with contextlib.suppress(OSError):  # swept later
                 remove_tree(left_over)
         self._remove_empty_folders(os.path.dirname(spool))
-
-    def _read(self, path: str) -> bytes:
-        file = os.open(path, _READ)
-        try:
-            data = os.read(file, _SMALL)
-            if len(data) == _SMALL:  # a file ends where a read returns less than was asked for
-                pieces = [data]
-                while piece := os.read(file, 1 << 20):
-                    pieces.append(piece)
-                data = b"".join(pieces)
-        finally:
-            os.close(file)
-        return data
 
     def _open_new(self, path: str) -> int:
         """Open a file that must not exist yet, and make the folder that it is in, if need be."""
@@ -321,6 +309,20 @@ class LocalStore(Store):
         failure = StoreError(f"Cannot {action} {path!r} in the store {self.url}: {reason}. {remedy}")
         failure.errno = error.errno
         raise failure from error
+
+
+def _read(path: str) -> bytes:
+    file = os.open(path, _READ)
+    try:
+        data = os.read(file, _SMALL)
+        if len(data) == _SMALL:  # a file ends where a read returns less than was asked for
+            pieces = [data]
+            while piece := os.read(file, 1 << 20):
+                pieces.append(piece)
+            data = b"".join(pieces)
+    finally:
+        os.close(file)
+    return data
 
 
 def _rename(source: str, target: str) -> None:

@@ -305,8 +305,11 @@ def _check(task: dict[str, Any], step: object) -> None:
             event="checked",
             step=step,
             there=there,
-            left=sorted(left - {"manifest.json", "params.json", "generation.log"}
-                        - {name for name in left if name.startswith(payload)}),
+            left=sorted(
+                left
+                - {"manifest.json", "params.json", "generation.log"}
+                - {name for name in left if name.startswith(payload)}
+            ),
         )
 
     assert os.waitpid(_fork(work), 0)[1] == 0

@@ -13,7 +13,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # artifact_world is a script too, for processes of its own
 
-import artifact_world  # noqa: E402
+import artifact_world
 
 
 @pytest.fixture

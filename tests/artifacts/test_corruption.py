@@ -240,9 +240,7 @@ def test_a_manifest_of_a_newer_persistable_is_refused_and_left_alone(
     assert path.read_bytes() == newer
 
 
-def test_a_payload_that_may_not_be_read_is_not_called_corrupt(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_payload_that_may_not_be_read_is_not_called_corrupt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     WaitingP(tmp_path, WorldParams()).generate()
     really_open = os.open
 

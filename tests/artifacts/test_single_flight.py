@@ -1,4 +1,4 @@
-"""Never twice: however many processes ask for a missing artifact at once, one makes it, and the others wait and load."""
+"""Never twice: however many processes ask for a missing artifact, one makes it, and the others wait and load."""
 
 from __future__ import annotations
 
