@@ -38,6 +38,11 @@ _seen: dict[tuple[int, int, int, int], str] = {}
 """(device, inode, mtime in ns, size) -> digest of the large files that this process has already read through."""
 
 
+def new_token() -> str:
+    """Return eight hexadecimal digits that nobody has used here before: the infix of a file that is written."""
+    return os.urandom(4).hex()
+
+
 def digest(data: bytes | memoryview | mmap.mmap) -> str:
     """Return the digest of `data`, with its algorithm.
 

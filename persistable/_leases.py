@@ -15,16 +15,15 @@ import contextlib
 import datetime as dt
 import json
 import os
-import socket
 import threading
 import time
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from secrets import token_hex
 from types import TracebackType
 from typing import Any
 
+from ._integrity import new_token
 from .exceptions import LeaseTimeoutError, NoPayloadError
 from .keys import ArtifactKey
 from .stores import Store
@@ -61,7 +60,7 @@ class Lease:
     """
 
     def __init__(self, store: Store, key: ArtifactKey, number: int, dead_tokens: set[str]) -> None:
-        self.token = token_hex(4)
+        self.token = new_token()
         self.dead_tokens = dead_tokens
         self._store = store
         self._folder = _folder(key)
@@ -286,6 +285,12 @@ def _start_of(pid: int) -> int | None:
     return None if fields[0] in b"ZX" else int(fields[19])
 
 
+def _host() -> str:
+    import socket  # not before a lease is needed: it is slow to import
+
+    return socket.gethostname()
+
+
 @lru_cache(maxsize=1)
 def _machine() -> str:
     """What tells two machines apart that share a host name: the boot, and the namespace that pids are counted in."""
@@ -302,7 +307,7 @@ def _this_process() -> dict[str, Any]:
     except OSError:
         started = None
     return {
-        "host": socket.gethostname(),
+        "host": _host(),
         "machine": _machine(),
         "pid": os.getpid(),
         "started": started,
@@ -312,7 +317,7 @@ def _this_process() -> dict[str, Any]:
 
 def _is_dead(record: dict[str, Any]) -> bool:
     """Whether the owner is dead for certain: it was a process of this host, and is no more."""
-    if not _machine() or (record.get("machine"), record.get("host")) != (_machine(), socket.gethostname()):
+    if not _machine() or (record.get("machine"), record.get("host")) != (_machine(), _host()):
         return False
     try:
         return bool(_start_of(record["pid"]) != record["started"])

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import logging
 import os
 import threading
 import time
-import traceback
 import warnings
 from collections.abc import Iterable, Mapping
 from logging import Logger
@@ -19,7 +19,6 @@ from . import _legacy, _source, artifacts
 from ._declared import by_role, checked_io, checked_name, checked_suffix, params_argument_of, snake_case
 from ._hooks import call, hooks_of
 from ._logs import PayloadLogger, logger_for, recording
-from ._provenance import provenance
 from .artifacts import Artifact, Lease
 from .exceptions import (
     ArtifactCorruptError,
@@ -30,6 +29,7 @@ from .exceptions import (
     NoPayloadError,
     ParamsChangedWarning,
     ParamsError,
+    PersistError,
     StaleCodeWarning,
     UntrackableValueError,
 )
@@ -368,6 +368,7 @@ class Persistable(Generic[PayloadT, ParamsT]):
                     self.logger.warning(message)
                     warnings.warn(message, CorruptArtifactWarning, stacklevel=2)
                 if not self.store.single_flight:
+                    artifacts.probe(self.store, key)
                     return self._generate(keys, untracked_payload_params, over=bad)
                 lease = artifacts.claim(self.store, key, bad, self.logger.info)
                 if lease is not None:
@@ -388,20 +389,23 @@ class Persistable(Generic[PayloadT, ParamsT]):
         ------
         PersistError
             If it could not be written; it is in memory then.
+        ManifestVersionError
+            If a newer persistable has persisted it: it is not replaced.
         """
         with self._lock:
             if self._generating:
                 self._refuse_own_payload()
             keys = keys_of(self)
+            if not persist:
+                return self._generate(keys, untracked_payload_params, persist=False)
+            key = ArtifactKey(keys[id(self)], self.payload_name)
+            found = artifacts.replaceable(self.store, key)
+            artifacts.probe(self.store, key)
             lease = None
-            if persist and self.store.single_flight:
+            if self.store.single_flight:
                 # An order is carried out at once; the lease only tells others that it is worth waiting.
-                key = ArtifactKey(keys[id(self)], self.payload_name)
-                found = artifacts.manifest_bytes(self.store, key)
                 lease = artifacts.claim(self.store, key, found, self.logger.info, wait=False)
-            if lease is None:
-                return self._generate(keys, untracked_payload_params, persist=persist, force=True)
-            with lease:
+            with lease or contextlib.nullcontext():
                 return self._generate(keys, untracked_payload_params, force=True, lease=lease)
 
     def persist(self) -> None:
@@ -522,10 +526,14 @@ class Persistable(Generic[PayloadT, ParamsT]):
                     self.logger.info(f"Generated {self.payload_name} {key} in {seconds:.3g} s.")
                 except Exception:
                     if persist:
+                        import traceback
+
                         artifacts.record_failure(self.store, key, "\n".join([*log, traceback.format_exc()]))
                     raise
         finally:
             self._generating = False
+        from ._provenance import provenance  # not on a hit: it is slow to import
+
         artifact = Artifact(
             payload,
             sections={
@@ -533,8 +541,6 @@ class Persistable(Generic[PayloadT, ParamsT]):
                 "dependencies": self._dependencies_used(keys),
                 "generated": provenance(type(self), payload, started, seconds),
                 "code": _source.parts_of(self._kind),
-                "metrics": readable(_plain_numbers(self.metrics)),
-                "tags": list(self.tags),
             },
             head={"version": self.version, "code": _source.digests_of(self._kind)},
             params=tree,
@@ -556,6 +562,7 @@ class Persistable(Generic[PayloadT, ParamsT]):
         """Persist what is in memory; return whether it counts, or somebody else has committed first."""
         payload_io = self.payload_io
         artifact = memory.artifact or self._as_loaded(memory)
+        artifact = artifact._replace(sections={**artifact.sections, **self._annotations()})
         suffix = self.payload_file_suffix
         manifest = artifacts.commit(
             self.store, memory.key, artifact, payload_io, suffix=suffix, lease=lease, over=over, force=force
@@ -571,17 +578,30 @@ class Persistable(Generic[PayloadT, ParamsT]):
 
     def _as_loaded(self, memory: _Memory) -> Artifact:
         """What persist() needs of a payload that was loaded: the record that it came with, as far as there is one."""
-        if memory.manifest is None:
+        if memory.manifest is None:  # of persistable 1.x
+            from ._provenance import provenance
+
             made = provenance(type(self), memory.payload, dt.datetime.now(dt.UTC), 0.0)
-            code: dict[str, str] = {}
-            sections = {"generated": made, "code": code, "metrics": {}, "tags": []}
+            sections: dict[str, Any] = {"generated": made, "code": {}}
             head = {"version": self.version, "code": [None, None]}
         else:
-            sections = {name: getattr(memory.manifest, name) for name in ("generated", "code", "metrics", "tags")}
+            sections = {name: getattr(memory.manifest, name) for name in ("generated", "code")}
             head = {name: memory.manifest.head[name] for name in ("version", "code")}
         sections["params"] = readable_params(self.params)
         sections["dependencies"] = self._dependencies_used(keys_of(self))
         return Artifact(memory.payload, sections, head, readable_tree(self), "Persisted again after it was loaded.\n")
+
+    def _annotations(self) -> dict[str, Any]:
+        """Metrics and tags, as a manifest can hold them."""
+        try:
+            if wrong := [tag for tag in self.tags if not isinstance(tag, str)]:
+                raise UntrackableValueError(f"a {type(wrong[0]).__qualname__} is no word.", "tags")
+            return {"metrics": readable(_plain_numbers(self.metrics)), "tags": list(self.tags)}
+        except UntrackableValueError as error:
+            raise PersistError(
+                f"The metrics or tags of {self.payload_name} hold what a manifest cannot: {error} The payload is still "
+                f"in memory. Keep numbers in self.metrics and words in self.tags, and call persist() again."
+            ) from error
 
     def _dependencies_used(self, keys: Mapping[int, str]) -> dict[str, dict[str, str | None]]:
         """role -> which upstream, and the digest of its payload, if it was opened and is persisted."""

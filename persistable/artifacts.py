@@ -28,11 +28,10 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from secrets import token_hex
 from typing import Any, NamedTuple
 
 from . import _leases
-from ._integrity import digest_file, digest_of_files, files_below
+from ._integrity import digest_file, digest_of_files, files_below, new_token
 from ._leases import Lease
 from .exceptions import (
     ArtifactCorruptError,
@@ -47,7 +46,18 @@ from .keys import ArtifactKey
 from .manifest import Manifest, PayloadRecord
 from .stores import Store
 
-__all__ = ["Artifact", "Lease", "claim", "commit", "load", "manifest_bytes", "probe", "read_manifest", "record_failure"]
+__all__ = [
+    "Artifact",
+    "Lease",
+    "claim",
+    "commit",
+    "load",
+    "manifest_bytes",
+    "probe",
+    "read_manifest",
+    "record_failure",
+    "replaceable",
+]
 
 _REFUSED = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 """What a store answers when it has not written; after any other failure, it may have."""
@@ -219,7 +229,7 @@ def probe(store: Store, key: ArtifactKey) -> None:
     """
     if store.probed:
         return
-    path = f"{key.folder}/probe.{token_hex(4)}"
+    path = f"{key.folder}/probe.{new_token()}"
     try:
         kept = store.create(path, b"first") and not store.create(path, b"second")
     finally:
@@ -245,6 +255,21 @@ def manifest_bytes(store: Store, key: ArtifactKey) -> bytes | None:
         return store.read(f"{key.folder}/manifest.json")
     except FileNotFoundError:
         return None
+
+
+def replaceable(store: Store, key: ArtifactKey) -> bytes | None:
+    """Return the manifest under `key` as :func:`manifest_bytes`, if it may be replaced.
+
+    Raises
+    ------
+    ManifestVersionError
+        If a newer persistable wrote it: what it knows would be lost.
+    """
+    data = manifest_bytes(store, key)
+    if data is not None:
+        with contextlib.suppress(ValueError):  # damaged
+            Manifest.parse(data)
+    return data
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -290,10 +315,12 @@ def commit(
     ------
     PersistError
         If the payload cannot be written. Nothing that a reader could meet is left behind.
+    ManifestVersionError
+        If a newer persistable wrote the artifact that is to be replaced.
     """
-    token = lease.token if lease is not None else token_hex(4)
+    token = lease.token if lease is not None else new_token()
     try:
-        before = manifest_bytes(store, key)
+        before = replaceable(store, key) if force else manifest_bytes(store, key)
         if before is not None and before != over and not force:
             return None
         payload = _write_payload(store, key, artifact.payload, payload_io, token, suffix)
@@ -346,12 +373,7 @@ def _write_payload(
             raise
         except Exception as error:
             raise _not_persisted(key, error, fileio, payload) from error
-        files = None
-        if Path(spool).is_dir():
-            files = {file: digest_file(path) for file, path in files_below(spool)}
-            size, digest = sum(size for size, _ in files.values()), digest_of_files(files)
-        else:
-            size, digest = digest_file(spool)
+        size, digest, files = _digest_while_settling(store, spool)
         store.put(spool, f"{key.folder}/{name}")
     finally:
         store.discard(spool)
@@ -365,6 +387,22 @@ def _write_payload(
         "type": f"{type(payload).__module__}.{type(payload).__qualname__}",
         "summary": _summary(payload),
     }
+
+
+def _digest_while_settling(store: Store, spool: str) -> tuple[int, str, dict[str, tuple[int, str]] | None]:
+    """Return size, digest and files of what was written to `spool`; the disk takes it meanwhile."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as pool:
+        settled = pool.submit(store.settle, spool)
+        files = None
+        if Path(spool).is_dir():
+            files = {file: digest_file(path) for file, path in files_below(spool)}
+            size, digest = sum(size for size, _ in files.values()), digest_of_files(files)
+        else:
+            size, digest = digest_file(spool)
+        settled.result()
+    return size, digest, files
 
 
 def _summary(payload: Any) -> str:

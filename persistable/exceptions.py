@@ -29,6 +29,8 @@ An error carries one message and plain attributes, so that it can be pickled and
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = [
     "ArtifactCorruptError",
     "ArtifactNotFoundError",
@@ -54,6 +56,12 @@ __all__ = [
 
 class PersistableError(Exception):
     """Base of every error that persistable raises."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        state = self.__dict__
+        if isinstance(self, OSError) and self.errno is not None:
+            state = {**state, "errno": self.errno}  # an OSError keeps it elsewhere, and would lose it
+        return type(self), self.args, state
 
 
 class ParamsError(PersistableError):

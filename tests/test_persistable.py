@@ -23,16 +23,19 @@ from persistable import (
     InvalidPayloadError,
     InvalidPayloadWarning,
     LocalStore,
+    ManifestVersionError,
     NoPayloadError,
     ParamsChangedWarning,
     ParamsError,
     Persistable,
     PersistableParams,
+    PersistableWarning,
     PersistError,
     StoreError,
     UntrackableValueError,
     untracked,
 )
+from persistable._integrity import digest
 
 
 @dataclass
@@ -794,3 +797,53 @@ def test_every_error_and_warning_pickles():
         assert (type(again), str(again), vars(again)) == (kind, str(error), vars(error))
     deep = UntrackableValueError("no rule").inside("[1]").inside("params")
     assert str(pickle.loads(pickle.dumps(deep))) == "params[1]: no rule"
+
+
+def test_a_metric_that_is_no_number_costs_the_artifact_and_not_the_payload(tmp_path):
+    class FitP(Persistable[int, None]):
+        def _generate_payload(self) -> int:
+            self.metrics["fit"] = object()
+            return 1
+
+    fit = FitP(tmp_path, None)
+    with pytest.raises(PersistError, match=r"\['fit'\].*still in memory.*persist\(\) again|metrics of fit_p"):
+        fit.load_generate()
+    assert fit.payload == 1
+    fit.metrics["fit"] = 0.5
+    fit.persist()
+    assert FitP(tmp_path, None).manifest.metrics == {"fit": 0.5}
+
+
+def test_an_artifact_of_a_newer_library_is_neither_read_nor_replaced(tmp_path):
+    numbers = NumbersP(tmp_path, NumbersParams(3))
+    numbers.generate()
+    path = numbers.persist_filepath / "manifest.json"
+    body = path.read_bytes().split(b"\n", 1)[1].replace(b'"schema": 1', b'"schema": 99')
+    path.write_bytes(b'{"digest": "%b",\n%b' % (digest(body).encode(), body))
+    newer = path.read_bytes()
+    for call in (lambda: NumbersP(tmp_path, NumbersParams(3)).load_generate(), numbers.generate, numbers.persist):
+        with pytest.raises(ManifestVersionError, match=r"newer persistable \(of schema 99"):
+            call()
+    assert NumbersP(tmp_path, NumbersParams(3)).exists()
+    assert path.read_bytes() == newer
+    assert NumbersP.made == 1
+
+
+def test_without_single_flight_a_careless_store_is_used_with_a_warning(tmp_path):
+    from persistable.testing.faults import CarelessStore
+
+    with pytest.raises(StoreError, match="single_flight=False"):
+        NumbersP(CarelessStore(LocalStore(tmp_path)), NumbersParams(3)).load_generate()
+    careless = CarelessStore(LocalStore(tmp_path, single_flight=False))
+    with pytest.warns(PersistableWarning, match="each that misses an artifact makes it"):
+        assert NumbersP(careless, NumbersParams(3)).load_generate() == [0, 1, 2]
+    assert NumbersP(careless, NumbersParams(4)).load_generate() == [0, 1, 2, 3]
+
+
+def test_the_cause_of_a_store_error_survives_pickling(tmp_path):
+    (tmp_path / "file").write_text("content")
+    with pytest.raises(StoreError) as caught:
+        NumbersP(tmp_path / "file", NumbersParams(1)).load()
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (again.errno, str(again)) == (caught.value.errno, str(caught.value))
+    assert again.errno is not None

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from importlib import import_module
 from struct import Struct
@@ -168,6 +167,8 @@ def content(items: int, size: int, piece: Callable[[int, int], Any]) -> bytes:
     if threads < 2 or length < _PARALLEL_FROM:
         digests: Iterable[bytes] = map(hash_piece, starts)
         return b"B%d:%b" % (length, b"".join(digests))
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(threads) as pool:  # hashlib and numpy's copies release the interpreter lock
         return b"B%d:%b" % (length, b"".join(pool.map(hash_piece, starts)))
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -181,7 +180,15 @@ class Store(ABC):
 
         Its last part ends as `path` does, because many libraries look at the suffix of a file.
         """
+        import tempfile  # a third of the import time of this package, for stores without a folder of their own
+
         return os.path.join(tempfile.mkdtemp(prefix="persistable-"), os.path.basename(path))
+
+    def settle(self, spool: str) -> None:  # noqa: B027 - most stores keep payloads elsewhere
+        """Force what was written to `spool` to the disk, if that is where the store will keep it.
+
+        :meth:`put` does so too; to begin with it early saves time.
+        """
 
     def discard(self, spool: str) -> None:
         """Remove what is left of a path that :meth:`spool` returned; what cannot be removed is swept later."""

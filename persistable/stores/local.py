@@ -10,14 +10,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
 import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from secrets import token_hex
 from typing import Any, NoReturn
 
+from .._integrity import new_token
 from ..exceptions import StoreError
 from .base import Entry, Store, remove_tree
 
@@ -144,9 +143,11 @@ class LocalStore(Store):
             self._make_folder(os.path.dirname(target))
             if os.stat(local).st_dev != os.stat(os.path.dirname(target)).st_dev:
                 # A move would be a copy, and not atomic: copy beside, then rename.
-                source = f"{target}.{token_hex(4)}.tmp"
-                shutil.move(local, source)
-            self._settle(source)
+                source = f"{target}.{new_token()}.tmp"
+                from shutil import move
+
+                move(local, source)
+            self.settle(source)
             _rename(source, target)
             self._sync_folder(os.path.dirname(target))
         except OSError as error:
@@ -194,7 +195,7 @@ class LocalStore(Store):
 
     def _write_beside(self, target: str, data: bytes) -> str:
         """Write `data` to a new file beside `target`, down to the disk, and return where."""
-        temporary = f"{target}.{token_hex(4)}.tmp"
+        temporary = f"{target}.{new_token()}.tmp"
         try:
             self._write(self._open_new(temporary), data)
         except BaseException:
@@ -264,11 +265,11 @@ class LocalStore(Store):
                 return  # not empty, or not ours to remove
             folder = os.path.dirname(folder)
 
-    def _settle(self, path: str) -> None:
+    def settle(self, path: str) -> None:
         """Force a file, or all of a folder, to the disk, as modified now: the ages of files are told by that."""
         if os.path.isdir(path):
             for name in os.listdir(path):
-                self._settle(os.path.join(path, name))
+                self.settle(os.path.join(path, name))
             self._sync_folder(path)
         else:
             with contextlib.suppress(PermissionError):  # somebody else's file, that a format has moved in

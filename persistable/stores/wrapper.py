@@ -71,5 +71,8 @@ class WrapperStore(Store):
     def spool(self, path: str) -> str:
         return self.inner.spool(path)
 
+    def settle(self, spool: str) -> None:
+        self.inner.settle(spool)
+
     def discard(self, spool: str) -> None:
         self.inner.discard(spool)

@@ -1,7 +1,7 @@
 """Make the artifacts in ``persistable_1/``, with the real thing: run it under ``persistable==1.3.1``.
 
-    pip install persistable==1.3.1
-    python tests/data/make_persistable_1.py
+pip install persistable==1.3.1
+python tests/data/make_persistable_1.py
 """
 
 from __future__ import annotations
