@@ -16,7 +16,7 @@ from statistics import median, quantiles
 from time import perf_counter
 from typing import Any, NamedTuple, TypeAlias
 
-__all__ = ["CASES", "Bench", "Case", "Function", "Row", "case", "compare", "interleave", "spread"]
+__all__ = ["CASES", "Bench", "Case", "Function", "Row", "case", "compare", "compare_speed", "interleave", "spread"]
 
 Function: TypeAlias = Callable[[], Any]
 
@@ -177,3 +177,11 @@ def compare(
     ratios = [mine / its for mine, its in zip(ours_times, floor_times, strict=True)]
     times = {"ours": ours_times, name: floor_times}
     return Row(median(ratios), reach, f"x {name}", spread(ratios), times=times, note=note)
+
+
+def compare_speed(ours: Function, floor: Function, *, name: str, reach: float, rounds: int, before: Function) -> Row:
+    """Return the row of what part of the speed of `floor`, which goes by `name`, `ours` has: at least `reach`."""
+    ours_times, floor_times = interleave([ours, floor], rounds, before=before)
+    ratios = [its / mine for mine, its in zip(ours_times, floor_times, strict=True)]
+    times = {"ours": ours_times, name: floor_times}
+    return Row(median(ratios), reach, f"x speed of {name}", spread(ratios), at_least=True, times=times)

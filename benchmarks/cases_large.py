@@ -4,6 +4,8 @@ The files lie in the page cache, for ours and for the floor alike. Within a proc
 that it maps only once; that is forgotten before each load here, so that every one is a first load. And a virtual
 machine may have handed freed memory back to its host; to fetch it anew takes seconds a gigabyte, and would hit
 whoever comes first. So as much as is needed is touched, and freed, right before each turn.
+
+The reaches are parts of the floor's speed: what is read once more, to verify it, cannot take less time than without.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import numpy as np
 from persistable import PickleFileIO, _integrity
 
 from ._large import large, make_array
-from ._measure import Bench, Row, case, compare
+from ._measure import Bench, Row, case, compare_speed
 from ._memory import extra_memory
 from ._subjects import load_pickle
 
@@ -42,7 +44,7 @@ def load_by_npy(bench: Bench) -> Row:
     del subject.source
     subject.reset_payload()
 
-    return compare(
+    return compare_speed(
         lambda: large(bench.folder, size).load(),
         lambda: np.load(path),
         name="np.load",
@@ -62,7 +64,7 @@ def load_by_pickle(bench: Bench) -> Row:
     del subject.source
     subject.reset_payload()
 
-    return compare(
+    return compare_speed(
         lambda: large(bench.folder, size, payload_io=PickleFileIO()).load(),
         lambda: load_pickle(path),
         name="pickle.load",
@@ -99,7 +101,7 @@ def save_by_npy(bench: Bench) -> Row:
             file.flush()
             os.fsync(file.fileno())
 
-    return compare(save, np_save, name="np.save + fsync", reach=0.8, rounds=bench.rounds(9), before=clean)
+    return compare_speed(save, np_save, name="np.save + fsync", reach=0.8, rounds=bench.rounds(9), before=clean)
 
 
 @case("npy-load-memory", "1 GB by npy: extra memory of a load")
