@@ -90,7 +90,7 @@ def _cells(case: Case, row: Row) -> tuple[str, ...]:
 
 def _line(width: int, title: str, reach: str, measured: str, noise: str, unit: str, *rest: str) -> str:
     verdict, times, note = rest
-    return f"{title:<{width}}  {reach:>6}  {measured:>8}  {noise:>7}  {unit:<19}  {verdict:<6}  {times}  {note}"
+    return f"{title:<{width}}  {reach:>6}  {measured:>8}  {noise:>7}  {unit:<28}  {verdict:<6}  {times}  {note}"
 
 
 def _duration(seconds: float) -> str:

@@ -141,8 +141,10 @@ def test_without_source_nothing_is_said(tmp_path, run_python):
     code = """if True:
         import sys
         from persistable import Persistable
-        class ThingP(Persistable[int, None]):
-            def _generate_payload(self): return %d
+        exec(compile('''
+class ThingP(Persistable[int, None]):
+    def _generate_payload(self): return %d
+''', "<nowhere>", "exec"))
         print(ThingP(sys.argv[1], None).load_generate())
     """
     assert run_python(code % 1, str(tmp_path)) == "1\n"
