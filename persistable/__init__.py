@@ -84,6 +84,7 @@ _HOMES = {
         "StaleCodeWarning",
         "StoreError",
         "UntrackableValueError",
+        "UntrackedDependencyWarning",
     ),
 }
 
@@ -92,8 +93,13 @@ _MODULES = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = sorted(_MODULES)
 
 
+_SUBMODULES = {"artifacts", "exceptions", "fileio", "keys", "lineage", "manifest", "params", "stores", "testing"}
+
+
 def __getattr__(name: str) -> Any:
     """Import a name when it is first used: a format or a store costs nothing until then."""
+    if name in _SUBMODULES:
+        return import_module(f".{name}", __name__)
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f".{_MODULES[name]}", __name__), name)
@@ -102,4 +108,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*__all__, *_SUBMODULES, "__version__", "__doc__"})

@@ -23,14 +23,17 @@ class Hooks(NamedTuple):
 def hooks_of(kind: type, root: type) -> Hooks:
     """Return how the hooks of `kind` are to be called, where it overrides those of `root`."""
     names = ("_generate_payload", "_validate_payload", "_post_load", "_post_generate")
-    return Hooks(*(_way_to_call(name, getattr(kind, name), getattr(root, name)) for name in names))
+    return Hooks(*(_way_to_call(kind, root, name) for name in names))
 
 
-def _way_to_call(name: str, hook: Any, default: Any) -> str:
-    if hook is default:
+def _way_to_call(kind: type, root: type, name: str) -> str:
+    hook = getattr(kind, name)
+    if hook is getattr(root, name):
         return "without" if name == "_generate_payload" else ""
     keywords = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    parameters = list(inspect.signature(hook).parameters.values())[1:]
+    parameters = list(inspect.signature(hook).parameters.values())
+    if inspect.isfunction(inspect.getattr_static(kind, name)):
+        parameters = parameters[1:]  # self
     return "with" if any(parameter.kind in keywords for parameter in parameters) else "without"
 
 

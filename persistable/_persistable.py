@@ -8,37 +8,52 @@ import logging
 import os
 import threading
 import time
-import warnings
+import types
 from collections.abc import Iterable, Mapping
 from logging import Logger
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, ClassVar, Generic, NamedTuple, NoReturn, TypeAlias, TypeVar
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, NoReturn, TypeAlias, TypeVar
 
 from . import _legacy, _source, artifacts
-from ._declared import by_role, checked_io, checked_name, checked_suffix, params_argument_of, snake_case
+from ._declared import (
+    by_role,
+    check_hook_names,
+    checked_io,
+    checked_name,
+    checked_suffix,
+    params_argument_of,
+    params_type_of,
+    snake_case,
+)
 from ._hooks import call, hooks_of
+from ._leases import Lease
 from ._logs import PayloadLogger, logger_for, recording
-from .artifacts import Artifact, Lease
+from ._warn import warn
+from .artifacts import Artifact
 from .exceptions import (
     ArtifactCorruptError,
     ArtifactNotFoundError,
     CorruptArtifactWarning,
+    InvalidPayloadError,
     InvalidPayloadWarning,
+    LeaseTimeoutError,
     ManifestVersionError,
     NoPayloadError,
     ParamsChangedWarning,
     ParamsError,
+    PersistableError,
     PersistError,
     StaleCodeWarning,
     UntrackableValueError,
+    UntrackedDependencyWarning,
 )
 from .fileio.base import FileIO
 from .fileio.pickle import PickleFileIO
 from .keys import ArtifactKey
 from .lineage import key_of, keys_of, params_tree, readable_params, readable_tree
 from .manifest import Manifest
-from .params import check_params, check_roles, readable
+from .params import check_params, check_roles, plain_numbers, readable
 from .stores import Store, store_for
 
 __all__ = ["Persistable"]
@@ -51,6 +66,17 @@ Dependencies: TypeAlias = "Iterable[Persistable[Any, Any]] | Mapping[str, Persis
 _DEFAULT_IO: FileIO[Any] = PickleFileIO()
 _NO_DEPENDENCIES: Mapping[str, Any] = MappingProxyType({})
 
+_stale_said: set[tuple[type, tuple[str, ...]]] = set()
+"""Class and what changed in it, where it has been said: a hundred artifacts of one class need it once."""
+
+
+class _Notes:
+    """What a generation notes beside its payload."""
+
+    def __init__(self, metrics: Mapping[str, Any] | None = None, tags: Iterable[str] = ()) -> None:
+        self.metrics = dict(metrics or {})
+        self.tags = list(tags)
+
 
 class _Memory(NamedTuple):
     """A payload in memory, the key that it was made or loaded under, and its record."""
@@ -59,6 +85,60 @@ class _Memory(NamedTuple):
     payload: Any
     manifest: Manifest | None
     artifact: Artifact | None  # what persist() needs, where the payload was made here
+    notes: _Notes | None  # None: as the manifest says
+
+
+class _Guard:
+    """One operation at a time on one object; an operation may lead to another one in its own thread."""
+
+    __slots__ = ("lock", "notes", "owner", "patience", "pid")
+
+    def __init__(self, owner: str, patience: float) -> None:
+        self.lock = threading.RLock()
+        self.notes: _Notes | None = None  # of the generation that is running
+        self.owner = owner
+        self.patience = min(patience, threading.TIMEOUT_MAX)
+        self.pid = os.getpid()
+
+    def __enter__(self) -> _Guard:
+        if not self.lock.acquire(timeout=self.patience):
+            raise LeaseTimeoutError(
+                f"Waited {self.patience:.0f} s for another thread that is busy with {self.owner}. If two threads wait "
+                f"for each other's payloads, declare these as dependencies."
+            )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.lock.release()
+
+
+class _Generation(NamedTuple):
+    """A generation that runs in this thread: whose, and the keys of all that it may depend on."""
+
+    payload_name: str
+    keys: frozenset[str]
+
+
+class _Running(threading.local):
+    def __init__(self) -> None:
+        self.generations: list[_Generation] = []
+
+
+_running = _Running()
+
+_first = threading.Lock()
+"""Held while an object gets its guard: two threads may ask it for its payload at once."""
+
+
+def _renew_after_fork() -> None:
+    global _first
+    _first = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_after_fork)
 
 
 class Persistable(Generic[PayloadT, ParamsT]):
@@ -95,6 +175,18 @@ class Persistable(Generic[PayloadT, ParamsT]):
     DuplicateDependencyError
         If two dependencies have the same role.
 
+    Notes
+    -----
+    A subclass may define these hooks; those that take keyword arguments get the ones of ``load_generate()`` and the
+    like, which enter no key:
+
+    - ``_generate_payload(self, **untracked)`` returns the payload. It may note numbers in ``self.metrics`` and words in
+      ``self.tags``, and log with ``self.logger``;
+    - ``_validate_payload(self, payload)`` raises unless the payload is what it must be;
+    - ``_post_load(self, **untracked)`` and ``_post_generate(self, **untracked)`` complete what is in memory.
+
+    The payload in memory is the object itself: what you change in place goes into what is made from it.
+
     Examples
     --------
     >>> import random, tempfile
@@ -119,13 +211,19 @@ class Persistable(Generic[PayloadT, ParamsT]):
 
     _default_payload_name: ClassVar[str] = "persistable"
     _params_argument: ClassVar[Any] = None  # what a class statement gives for ParamsT: a class, or a type variable
-    _params_type: ClassVar[type | None] = None
+    _params_type: ClassVar[type | tuple[type, ...] | None] = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls._default_payload_name = snake_case(cls.__name__)
-        cls._params_argument = argument = params_argument_of(cls, Persistable)
-        cls._params_type = argument if isinstance(argument, type) and argument not in (Any, object) else None
+        name = cls.__dict__.get("payload_name")
+        if isinstance(name, str):  # stated in the class body
+            del cls.payload_name
+            cls._default_payload_name = checked_name(name)
+        else:
+            cls._default_payload_name = snake_case(cls.__name__)
+        cls._params_argument = params_argument_of(cls, Persistable)
+        cls._params_type = params_type_of(cls._params_argument)
+        check_hook_names(cls, Persistable)
         if not (cls.version is None or isinstance(cls.version, str)):
             raise ParamsError(f"{cls.__qualname__}.version must be a str or None, got {cls.version!r}.")
 
@@ -141,19 +239,19 @@ class Persistable(Generic[PayloadT, ParamsT]):
         verbose: bool = False,
         logger: Logger | None = None,
     ) -> None:
-        self.store = store_for(data_dir)
-        self.payload_name = self._default_payload_name if payload_name is None else checked_name(payload_name)
+        # Two underscores: a subclass is its user's, and may well have a _lock or a _load of its own.
+        self.__store = store_for(data_dir)
+        self.__name = self._default_payload_name if payload_name is None else checked_name(payload_name)
+        self.__io: FileIO[PayloadT] = _DEFAULT_IO if payload_io is None else checked_io(payload_io)
+        self.__suffix = None if payload_file_suffix is None else checked_suffix(payload_file_suffix)
+        self.__dependencies: Mapping[str, Persistable[Any, Any]] = _NO_DEPENDENCIES
+        self.__memory: _Memory | None = None
+        self.__guard: _Guard | None = None  # made when it is needed: most upstreams of a hit need none
+        self.__logger = logger
         self.params = params
-        self.tracked_persistable_dependencies = tracked_persistable_dependencies
-        self.payload_io: FileIO[PayloadT] = _DEFAULT_IO if payload_io is None else checked_io(payload_io)
-        self.payload_file_suffix = None if payload_file_suffix is None else checked_suffix(payload_file_suffix)
+        if tracked_persistable_dependencies is not None:
+            self.tracked_persistable_dependencies = tracked_persistable_dependencies
         self.verbose = verbose
-        self._metrics: dict[str, Any] | None = None
-        self._tags: list[str] | None = None
-        self._logger = logger
-        self._memory: _Memory | None = None
-        self._generating = False
-        self._lock = threading.RLock()
 
     # -----------------------------------------------------------------------------------------------------------------
     # What a subclass says. To type checkers, `*_: Any, **…: Any` is a signature that any override fits: a hook that
@@ -181,40 +279,55 @@ class Persistable(Generic[PayloadT, ParamsT]):
     # What defines the payload
 
     @property
-    def _kind(self) -> type:
-        return self.__class__
-
-    @property
     def params(self) -> ParamsT:
         """What defines the payload, beside its upstreams. May be changed; the next key follows."""
-        return self._params
+        return self.__params
 
     @params.setter
     def params(self, params: ParamsT) -> None:
         if params.__class__ is not self._params_type:
             check_params(params, self._params_type, type(self).__qualname__)
-            if "_dependencies" in self.__dict__:
-                check_roles(params, self._dependencies, type(self).__qualname__)
-        self._params = params
+        if self.__dependencies:
+            check_roles(params, self.__dependencies, type(self).__qualname__)
+        self.__params = params
 
     @property
     def tracked_persistable_dependencies(self) -> Mapping[str, Persistable[Any, Any]]:
         """role -> upstream persistable. May be set to an iterable or a mapping; the next key follows."""
-        return self._dependencies
+        return self.__dependencies
 
     @tracked_persistable_dependencies.setter
     def tracked_persistable_dependencies(self, dependencies: Dependencies) -> None:
-        if dependencies is None:
-            self._dependencies: Mapping[str, Persistable[Any, Any]] = _NO_DEPENDENCIES
-            return
-        upstreams = by_role(dependencies, type(self), Persistable)
-        check_roles(self._params, upstreams, type(self).__qualname__)
-        self._dependencies = MappingProxyType(upstreams)
+        upstreams = {} if dependencies is None else by_role(dependencies, type(self), Persistable)
+        check_roles(self.__params, upstreams, type(self).__qualname__)
+        self.__dependencies = MappingProxyType(upstreams)
 
     @property
-    def dependencies(self) -> Mapping[str, Persistable[Any, Any]]:
-        """The same, as the lineage knows it."""
-        return self._dependencies
+    def payload_name(self) -> str:
+        """The name of the payload: part of the key, and the name of the folder that its artifacts are in."""
+        return self.__name
+
+    @payload_name.setter
+    def payload_name(self, name: str) -> None:
+        self.__name = checked_name(name)
+
+    @property
+    def payload_io(self) -> FileIO[PayloadT]:
+        """The format to persist in. An artifact that is there is read by the format that wrote it."""
+        return self.__io
+
+    @payload_io.setter
+    def payload_io(self, payload_io: FileIO[PayloadT]) -> None:
+        self.__io = checked_io(payload_io)
+
+    @property
+    def payload_file_suffix(self) -> str | None:
+        """The suffix of the payload's file; None for the format's own."""
+        return self.__suffix
+
+    @payload_file_suffix.setter
+    def payload_file_suffix(self, suffix: str | None) -> None:
+        self.__suffix = None if suffix is None else checked_suffix(suffix)
 
     @property
     def params_tree(self) -> dict[str, Any]:
@@ -234,35 +347,39 @@ class Persistable(Generic[PayloadT, ParamsT]):
     @property
     def data_dir(self) -> Path | Store:
         """Where artifacts are: a path if it is a folder of this machine, else the store."""
-        local = self.store.local_path("")
-        return self.store if local is None else Path(local)
+        local = self.__store.local_path("")
+        return self.__store if local is None else Path(local)
 
     @property
     def persist_filepath(self) -> Path:
         """The folder of the artifact. Of a store that is no local folder, relative to its root."""
         folder = self.key.folder
-        return Path(self.store.local_path(folder) or folder)
+        return Path(self.__store.local_path(folder) or folder)
 
     @property
     def logger(self) -> PayloadLogger:
         """The logger of this payload. What it says from INFO up while the payload is made is kept beside it."""
-        if self._logger is not None:
-            return PayloadLogger(self._logger, {})
-        return logger_for(self.payload_name, self.verbose)
+        if self.__logger is not None:
+            return PayloadLogger(self.__logger, {})
+        return logger_for(self.__name, self.verbose)
 
     # -----------------------------------------------------------------------------------------------------------------
     # The payload
 
     @property
     def payload(self) -> PayloadT:
-        """The payload: from memory, from the store, or made. In a tight loop, bind it to a name.
+        """The payload: from memory, from the store, or made.
 
-        What is in memory counts only for the params that it was made under: if they have changed since, the
-        payload of the new ones is loaded or made.
+        What is in memory counts only for the params that it was made under: if they have changed since, the payload
+        of the new ones is loaded or made. To know that, each access computes the key (some microseconds; 50 ms for a
+        param that is an array of 100 MB): bind the payload to a name before a loop.
         """
-        memory = self._memory
-        if memory is not None and memory.key == self.key:
-            return memory.payload  # type: ignore[no-any-return]
+        memory = self.__memory
+        if memory is not None:
+            key = self.key
+            if memory.key == key:
+                self.__note_use(key)
+                return memory.payload  # type: ignore[no-any-return]
         return self.load_generate()
 
     @property
@@ -274,32 +391,36 @@ class Persistable(Generic[PayloadT, ParamsT]):
         ArtifactNotFoundError
             If the artifact has not been persisted.
         """
-        key, memory = self.key, self._memory
+        key, memory = self.key, self.__memory
         if memory is not None and memory.key == key and memory.manifest is not None:
             return memory.manifest
-        return artifacts.read_manifest(self.store, key)
+        return artifacts.read_manifest(self.__store, key)
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """Numbers beside the payload: set by ``_generate_payload``, and read from the manifest after a load."""
-        if self._metrics is None:
-            manifest = self._memory.manifest if self._memory is not None else None
-            self._metrics = dict(manifest.metrics) if manifest is not None else {}
-        return self._metrics
+        """Numbers beside the payload: noted by ``_generate_payload``, and kept in the manifest."""
+        return self.__notes().metrics
+
+    @metrics.setter
+    def metrics(self, metrics: Mapping[str, Any]) -> None:
+        self.__notes(to_write="metrics").metrics = dict(metrics)
 
     @property
     def tags(self) -> list[str]:
         """Words beside the payload, as :attr:`metrics`."""
-        if self._tags is None:
-            manifest = self._memory.manifest if self._memory is not None else None
-            self._tags = list(manifest.tags) if manifest is not None else []
-        return self._tags
+        return self.__notes().tags
+
+    @tags.setter
+    def tags(self, tags: Iterable[str]) -> None:
+        self.__notes(to_write="tags").tags = list(tags)
 
     def exists(self) -> bool:
         """Return whether the artifact has been persisted. Whether its payload is whole shows when it is loaded."""
         try:
-            artifacts.read_manifest(self.store, self.key)
-        except (ArtifactNotFoundError, ArtifactCorruptError):
+            artifacts.read_manifest(self.__store, self.key)
+        except ArtifactNotFoundError:
+            return _legacy.find(self.__store, self, self.__suffix) is not None
+        except ArtifactCorruptError:
             return False
         except ManifestVersionError:
             return True  # whole, if not for us to read
@@ -324,8 +445,12 @@ class Persistable(Generic[PayloadT, ParamsT]):
         ManifestVersionError
             If a newer persistable, or a format that is not known here, wrote it.
         """
-        with self._lock:
-            return self._load(self.key, warn_if_validation_fails, untracked_payload_params)
+        with self.__guarded() as guard:
+            if guard.notes is not None:
+                self.__refuse_own_payload()
+            key = self.key
+            self.__note_use(key)
+            return self.__load(key, warn_if_validation_fails, untracked_payload_params)
 
     def load_generate(self, **untracked_payload_params: Any) -> PayloadT:
         """Return the payload: from memory, from the store, or by making and persisting it.
@@ -346,17 +471,19 @@ class Persistable(Generic[PayloadT, ParamsT]):
         ManifestVersionError
             If a newer persistable, or a format that is not known here, wrote it.
         """
-        with self._lock:
-            if self._generating:
-                self._refuse_own_payload()
+        with self.__guarded() as guard:
+            if guard.notes is not None:
+                self.__refuse_own_payload()
             keys = keys_of(self)
-            key = ArtifactKey(keys[id(self)], self.payload_name)
-            if self._memory is not None and self._memory.key == key:
-                return self._memory.payload  # type: ignore[no-any-return]
+            key = ArtifactKey(keys[id(self)], self.__name)
+            self.__note_use(key)
+            memory = self.__memory
+            if memory is not None and memory.key == key:
+                return memory.payload  # type: ignore[no-any-return]
             bad: bytes | None = None
             while True:
                 try:
-                    return self._load(key, False, untracked_payload_params)
+                    return self.__load(key, False, untracked_payload_params)
                 except ArtifactNotFoundError as error:
                     if error.key != key:  # an upstream's, or one that the user's own code asked for
                         raise
@@ -364,16 +491,17 @@ class Persistable(Generic[PayloadT, ParamsT]):
                     if error.key != key:
                         raise
                     bad = error.found
-                    message = f"{error} It is made again."
-                    self.logger.warning(message)
-                    warnings.warn(message, CorruptArtifactWarning, stacklevel=2)
-                if not self.store.single_flight:
-                    artifacts.probe(self.store, key)
-                    return self._generate(keys, untracked_payload_params, over=bad)
-                lease = artifacts.claim(self.store, key, bad, self.logger.info)
+                    warn(f"{error} It is made again.", CorruptArtifactWarning)
+                if not self.__store.single_flight:
+                    artifacts.probe(self.__store, key)
+                    made = self.__generate(guard, keys, untracked_payload_params, over=bad)
+                    break
+                lease = artifacts.claim(self.__store, key, bad, self.logger.info)
                 if lease is not None:
                     with lease:
-                        return self._generate(keys, untracked_payload_params, over=bad, lease=lease)
+                        made = self.__generate(guard, keys, untracked_payload_params, over=bad, lease=lease)
+                    break
+            return self.__complete(made, untracked_payload_params)
 
     def generate(self, persist: bool = True, **untracked_payload_params: Any) -> PayloadT:
         """Make the payload, whether or not there is one, and return it.
@@ -392,21 +520,22 @@ class Persistable(Generic[PayloadT, ParamsT]):
         ManifestVersionError
             If a newer persistable has persisted it: it is not replaced.
         """
-        with self._lock:
-            if self._generating:
-                self._refuse_own_payload()
+        with self.__guarded() as guard:
+            if guard.notes is not None:
+                self.__refuse_own_payload()
             keys = keys_of(self)
-            if not persist:
-                return self._generate(keys, untracked_payload_params, persist=False)
-            key = ArtifactKey(keys[id(self)], self.payload_name)
-            found = artifacts.replaceable(self.store, key)
-            artifacts.probe(self.store, key)
+            key = ArtifactKey(keys[id(self)], self.__name)
+            self.__note_use(key)
             lease = None
-            if self.store.single_flight:
-                # An order is carried out at once; the lease only tells others that it is worth waiting.
-                lease = artifacts.claim(self.store, key, found, self.logger.info, wait=False)
+            if persist:
+                found = artifacts.replaceable(self.__store, key)
+                artifacts.probe(self.__store, key)
+                if self.__store.single_flight:
+                    # An order is carried out at once; the lease only tells others that it is worth waiting.
+                    lease = artifacts.claim(self.__store, key, found, self.logger.info, wait=False)
             with lease or contextlib.nullcontext():
-                return self._generate(keys, untracked_payload_params, force=True, lease=lease)
+                made = self.__generate(guard, keys, untracked_payload_params, persist=persist, force=True, lease=lease)
+            return self.__complete(made, untracked_payload_params)
 
     def persist(self) -> None:
         """Persist the payload that is in memory, in place of an artifact that is there.
@@ -418,91 +547,136 @@ class Persistable(Generic[PayloadT, ParamsT]):
         PersistError
             If it cannot be written.
         """
-        with self._lock:
-            self._commit(self._in_memory(self.key), force=True)
+        with self.__guarded():
+            self.__commit(self.__in_memory(self.key), force=True)
 
     def validate_payload(self, payload: PayloadT | None = None) -> None:
-        """Raise what ``_validate_payload`` raises for `payload`, or for the one in memory.
+        """Raise what ``_validate_payload`` raises for `payload`, or for the one in memory if it is None.
 
         Raises
         ------
         NoPayloadError
             If there is neither.
         """
-        self._validate_payload(self._in_memory(self.key).payload if payload is None else payload)
+        self.__require_valid(self.__in_memory(self.key).payload if payload is None else payload)
 
     def reset_payload(self) -> None:
         """Forget the payload in memory; the artifact stays."""
-        with self._lock:
-            self._memory = None
+        with self.__guarded():
+            self.__memory = None
 
     # -----------------------------------------------------------------------------------------------------------------
     # How it is done. Keys are computed once per operation, and passed down.
 
-    def _in_memory(self, key: ArtifactKey) -> _Memory:
-        memory = self._memory
+    def __guarded(self) -> _Guard:
+        guard = self.__guard
+        if guard is None or guard.pid != os.getpid():  # forked, maybe while a thread that is not there now held it
+            with _first:
+                guard = self.__guard
+                if guard is None or guard.pid != os.getpid():
+                    guard = self.__guard = _Guard(self.__name, self.__store.patience)
+        return guard
+
+    def __note_use(self, key: str) -> None:
+        """Warn where a generation in this thread uses a payload that its own key does not know of."""
+        generations = _running.generations
+        if generations and key not in generations[-1].keys:
+            owner = generations[-1].payload_name
+            warn(
+                f"{self.__name} is used to make {owner}, but is not among its tracked dependencies: with another "
+                f"{self.__name}, the same {owner} would be found. Pass it to super().__init__(…, [{self.__name}]).",
+                UntrackedDependencyWarning,
+            )
+
+    def __notes(self, to_write: str = "") -> _Notes:
+        if (notes := self.__guarded().notes) is not None:
+            return notes
+        memory = self.__memory
+        if memory is not None:
+            if (notes := memory.notes) is None:
+                manifest = memory.manifest
+                notes = _Notes(manifest.metrics, manifest.tags) if manifest is not None else _Notes()
+                self.__memory = memory._replace(notes=notes)
+            return notes
+        if to_write:
+            raise NoPayloadError(f"self.{to_write} belong to a payload: set them in _generate_payload().")
+        try:
+            manifest = artifacts.read_manifest(self.__store, self.key)
+        except PersistableError:
+            return _Notes()
+        return _Notes(manifest.metrics, manifest.tags)
+
+    def __in_memory(self, key: ArtifactKey) -> _Memory:
+        memory = self.__memory
         if memory is None:
-            raise NoPayloadError(f"{self.payload_name} has no payload in memory: call load_generate() first.")
+            raise NoPayloadError(f"{self.__name} has no payload in memory: call load_generate() first.")
         if memory.key != key:
             raise NoPayloadError(
-                f"The params of {self.payload_name} have changed since its payload was made (then {memory.key}, now "
-                f"{key}): call load_generate() for the payload of the new ones."
+                f"The params of {self.__name} have changed since its payload was made (then {memory.key}, now {key}): "
+                f"call load_generate() for the payload of the new ones."
             )
         return memory
 
-    def _refuse_own_payload(self) -> NoReturn:
-        raise NoPayloadError(f"{self.payload_name} asked for its own payload while that was being generated.")
+    def __refuse_own_payload(self) -> NoReturn:
+        raise NoPayloadError(f"{self.__name} asked for its own payload while that was being generated.")
 
-    def _load(self, key: ArtifactKey, warn_if_invalid: bool, untracked: dict[str, Any]) -> PayloadT:
+    def __require_valid(self, payload: PayloadT) -> None:
+        verdict: Any = self._validate_payload(payload)  # type: ignore[func-returns-value]
+        if verdict is False:
+            raise InvalidPayloadError(
+                f"{type(self).__qualname__}._validate_payload returned False. To refuse a payload, it must raise "
+                f"InvalidPayloadError, with the reason."
+            )
+
+    def __load(self, key: ArtifactKey, warn_if_invalid: bool, untracked: dict[str, Any]) -> PayloadT:
+        kind: type = type(self)
+        manifest: Manifest | None = None
         try:
-            payload, manifest = artifacts.load(self.store, key, self.payload_io)
+            payload, manifest = artifacts.load(self.__store, key, self.__io)
         except ArtifactNotFoundError:
-            found = _legacy.find(self.store, self, self.payload_file_suffix)
+            found = _legacy.load(self.__store, self, self.__suffix, self.__io)
             if found is None:
                 raise
-            self.logger.info(f"Reading {found}, which persistable 1.x wrote.")
-            payload, manifest = self.payload_io._load(found), None
-        hooks = hooks_of(self._kind, Persistable)
-        if hooks.validates:
-            self._validate(payload, warn_if_invalid)
-        if manifest is not None and not _source.is_same(self._kind, *manifest.head["code"]):
-            self._warn_stale(manifest)
-        self._memory = _Memory(key, payload, manifest, None)
-        self._metrics = self._tags = None
-        if hooks.completes_loaded:
-            try:
+            path, payload = found
+            self.logger.info(f"Read {path}, which persistable 1.x wrote.")
+        hooks = hooks_of(kind, Persistable)
+        before, self.__memory = self.__memory, _Memory(key, payload, manifest, None, None)
+        try:
+            if hooks.validates:
+                try:
+                    self.__require_valid(payload)
+                except Exception as error:
+                    if not warn_if_invalid:
+                        raise
+                    warn(f"The payload of {self.__name} was loaded, but is not valid: {error}", InvalidPayloadWarning)
+            if manifest is not None and not _source.is_same(kind, *manifest.head["code"]):
+                self.__warn_stale(manifest)
+            if hooks.completes_loaded:
                 call(self._post_load, hooks.completes_loaded, untracked)
-            except BaseException:
-                self._memory = None
-                raise
+        except BaseException:
+            self.__memory = before
+            raise
         logger = self.logger
         if logger.isEnabledFor(logging.INFO):
-            logger.info(f"Loaded {self.payload_name} {key} from {self.store.url}.")
+            logger.info(f"Loaded {self.__name} {key} from {self.__store.url}.")
         return payload  # type: ignore[no-any-return]
 
-    def _validate(self, payload: PayloadT, warn: bool) -> None:
-        try:
-            self._validate_payload(payload)
-        except Exception as error:
-            if not warn:
-                raise
-            message = f"The payload of {self.payload_name} was loaded, but is not valid: {error}"
-            self.logger.warning(message)
-            warnings.warn(message, InvalidPayloadWarning, stacklevel=4)
-
-    def _warn_stale(self, manifest: Manifest) -> None:
-        changes = _source.changes(manifest.code, _source.parts_of(self._kind))
-        message = (
-            f"The code that made {self.payload_name} {manifest.key} has changed since: {', '.join(changes)}. "
-            f"The artifact is used all the same. If the payload would be another one now, give "
-            f"{type(self).__qualname__} a new `version`, so that older artifacts no longer count; else call "
-            f"generate() once, or leave it."
+    def __warn_stale(self, manifest: Manifest) -> None:
+        kind: type = type(self)
+        changes = tuple(_source.changes(manifest.code, _source.parts_of(kind)))
+        if (kind, changes) in _stale_said:
+            return
+        _stale_said.add((kind, changes))
+        warn(
+            f"The code that made {self.__name} {manifest.key} has changed since: {', '.join(changes) or 'the class'}. "
+            f"The artifact is used all the same. If the payload would be another one now, give {kind.__qualname__} a "
+            f"new `version`, so that older artifacts no longer count; else call generate() once, or leave it.",
+            StaleCodeWarning,
         )
-        self.logger.warning(message)
-        warnings.warn(message, StaleCodeWarning, stacklevel=4)
 
-    def _generate(
+    def __generate(
         self,
+        guard: _Guard,
         keys: Mapping[int, str],
         untracked: dict[str, Any],
         *,
@@ -510,73 +684,88 @@ class Persistable(Generic[PayloadT, ParamsT]):
         force: bool = False,
         over: bytes | None = None,
         lease: Lease | None = None,
-    ) -> PayloadT:
-        key, hooks = ArtifactKey(keys[id(self)], self.payload_name), hooks_of(self._kind, Persistable)
-        tree, params = readable_tree(self), readable_params(self.params)
-        self._metrics, self._tags = {}, []
+    ) -> bool:
+        """Make the payload, and persist it; return whether it is what we made that counts."""
+        kind: type = type(self)
+        key = ArtifactKey(keys[id(self)], self.__name)
+        # All that is to be recorded of what was asked for is looked at now: the hook may change it.
+        upstreams, tree, params = dict(self.__dependencies), readable_tree(self), readable_params(self.params)
+        code, parts = _source.digests_of(kind), _source.parts_of(kind)
         started, clock = dt.datetime.now(dt.UTC), time.perf_counter()
-        self._generating = True
+        before, guard.notes = self.__memory, _Notes()
+        _running.generations.append(_Generation(self.__name, frozenset(keys.values())))
         try:
             with recording() as log:
                 try:
-                    self.logger.info(f"Generating {self.payload_name} {key}.")
-                    payload = call(self._generate_payload, hooks.generates, untracked)
-                    self._validate_payload(payload)
+                    self.logger.info(f"Generating {self.__name} {key}.")
+                    payload = call(self._generate_payload, hooks_of(kind, Persistable).generates, untracked)
+                    _refuse_unfinished(payload, kind)
+                    self.__memory = _Memory(key, payload, None, None, guard.notes)
+                    self.__require_valid(payload)
                     seconds = time.perf_counter() - clock
-                    self.logger.info(f"Generated {self.payload_name} {key} in {seconds:.3g} s.")
-                except Exception:
-                    if persist:
+                    self.logger.info(f"Generated {self.__name} {key} in {seconds:.3g} s.")
+                except BaseException as error:
+                    self.__memory = before
+                    if persist and isinstance(error, Exception):
                         import traceback
 
-                        artifacts.record_failure(self.store, key, "\n".join([*log, traceback.format_exc()]))
+                        artifacts.record_failure(self.__store, key, "\n".join([*log, traceback.format_exc()]))
                     raise
         finally:
-            self._generating = False
+            _running.generations.pop()
+            guard.notes = None
+        memory = self.__memory
+        if key_of(self) != key:
+            self.__warn_params_changed(key)
+            return True
+
         from ._provenance import provenance  # not on a hit: it is slow to import
 
-        artifact = Artifact(
-            payload,
-            sections={
-                "params": params,
-                "dependencies": self._dependencies_used(keys),
-                "generated": provenance(type(self), payload, started, seconds),
-                "code": _source.parts_of(self._kind),
-            },
-            head={"version": self.version, "code": _source.digests_of(self._kind)},
-            params=tree,
-            log="\n".join([*log, ""]),
-        )
-        self._memory = memory = _Memory(key, payload, None, artifact)
-        if persist and not self._commit(memory, lease=lease, over=over, force=force):
-            self.logger.info(f"{self.payload_name} {key} was persisted by somebody else meanwhile: theirs counts.")
-            return self._load(key, False, untracked)
-        if self.key != key:
-            self._warn_params_changed(key)
-        if hooks.completes_generated:
-            call(self._post_generate, hooks.completes_generated, untracked)
-        return self._memory.payload  # type: ignore[no-any-return]
+        sections = {
+            "params": params,
+            "dependencies": _used(upstreams, keys),
+            "generated": provenance(kind, payload, started, seconds),
+            "code": parts,
+        }
+        head = {"version": self.version, "code": code}
+        artifact = Artifact(payload, sections, head, tree, "\n".join([*log, ""]))
+        self.__memory = memory = memory._replace(artifact=artifact)
+        if persist and not self.__commit(memory, lease=lease, over=over, force=force):
+            self.logger.info(f"{self.__name} {key} was persisted by somebody else meanwhile: theirs counts.")
+            self.__load(key, False, untracked)
+            return False
+        return True
 
-    def _commit(
+    def __complete(self, made: bool, untracked: dict[str, Any]) -> PayloadT:
+        """Return the payload, after the hook that completes one that was made here. No lease is held any more."""
+        kind: type = type(self)
+        hooks = hooks_of(kind, Persistable)
+        if made and hooks.completes_generated:
+            call(self._post_generate, hooks.completes_generated, untracked)
+        if self.__memory is None:
+            raise NoPayloadError(f"{self.__name} was reset by its own _post_generate().")
+        return self.__memory.payload  # type: ignore[no-any-return]
+
+    def __commit(
         self, memory: _Memory, *, lease: Lease | None = None, over: bytes | None = None, force: bool = False
     ) -> bool:
         """Persist what is in memory; return whether it counts, or somebody else has committed first."""
-        payload_io = self.payload_io
-        artifact = memory.artifact or self._as_loaded(memory)
-        artifact = artifact._replace(sections={**artifact.sections, **self._annotations()})
-        suffix = self.payload_file_suffix
+        artifact = memory.artifact or self.__as_loaded(memory)
+        artifact = artifact._replace(sections={**artifact.sections, **self.__annotations()})
         manifest = artifacts.commit(
-            self.store, memory.key, artifact, payload_io, suffix=suffix, lease=lease, over=over, force=force
+            self.__store, memory.key, artifact, self.__io, suffix=self.__suffix, lease=lease, over=over, force=force
         )
         if manifest is None:
             return False
         payload = memory.payload
-        if payload_io.payload_is_the_file:
-            payload, manifest = artifacts.load(self.store, memory.key, payload_io)
-        self._memory = memory._replace(payload=payload, manifest=manifest, artifact=artifact._replace(payload=payload))
-        self.logger.info(f"Persisted {self.payload_name} {memory.key} in {self.store.url}.")
+        if self.__io.payload_is_the_file:
+            payload, manifest = artifacts.load(self.__store, memory.key, self.__io)
+        artifact = artifact._replace(payload=payload)
+        self.__memory = _Memory(memory.key, payload, manifest, artifact, memory.notes)
+        self.logger.info(f"Persisted {self.__name} {memory.key} in {self.__store.url}.")
         return True
 
-    def _as_loaded(self, memory: _Memory) -> Artifact:
+    def __as_loaded(self, memory: _Memory) -> Artifact:
         """What persist() needs of a payload that was loaded: the record that it came with, as far as there is one."""
         if memory.manifest is None:  # of persistable 1.x
             from ._provenance import provenance
@@ -588,68 +777,94 @@ class Persistable(Generic[PayloadT, ParamsT]):
             sections = {name: getattr(memory.manifest, name) for name in ("generated", "code")}
             head = {name: memory.manifest.head[name] for name in ("version", "code")}
         sections["params"] = readable_params(self.params)
-        sections["dependencies"] = self._dependencies_used(keys_of(self))
+        sections["dependencies"] = _used(self.__dependencies, keys_of(self))
         return Artifact(memory.payload, sections, head, readable_tree(self), "Persisted again after it was loaded.\n")
 
-    def _annotations(self) -> dict[str, Any]:
+    def __annotations(self) -> dict[str, Any]:
         """Metrics and tags, as a manifest can hold them."""
         try:
             if wrong := [tag for tag in self.tags if not isinstance(tag, str)]:
                 raise UntrackableValueError(f"a {type(wrong[0]).__qualname__} is no word.", "tags")
-            return {"metrics": readable(_plain_numbers(self.metrics)), "tags": list(self.tags)}
+            return {"metrics": readable(plain_numbers(self.metrics)), "tags": list(self.tags)}
         except UntrackableValueError as error:
             raise PersistError(
-                f"The metrics or tags of {self.payload_name} hold what a manifest cannot: {error} The payload is still "
-                f"in memory. Keep numbers in self.metrics and words in self.tags, and call persist() again."
+                f"The metrics or tags of {self.__name} hold what a manifest cannot: {error} The payload is still in "
+                f"memory. Keep numbers in self.metrics and words in self.tags, and call persist() again."
             ) from error
 
-    def _dependencies_used(self, keys: Mapping[int, str]) -> dict[str, dict[str, str | None]]:
-        """role -> which upstream, and the digest of its payload, if it was opened and is persisted."""
-        used: dict[str, dict[str, str | None]] = {}
-        for role, upstream in self._dependencies.items():
-            key, memory = keys[id(upstream)], upstream._memory
-            opened = memory.manifest if memory is not None and memory.key == key else None
-            digest = opened.payload["digest"] if opened is not None else None
-            used[role] = {"payload_name": upstream.payload_name, "key": key, "digest": digest}
-        return used
-
-    def _warn_params_changed(self, key: ArtifactKey) -> None:
-        message = (
-            f"The params of {self.payload_name}, or of an upstream, changed while its payload was made: it is kept "
-            f"under {key}, the key of the params that it was asked for with, but the object now stands for another. "
-            f"Work on copies of params in _generate_payload()."
+    def __warn_params_changed(self, key: ArtifactKey) -> None:
+        warn(
+            f"The params or dependencies of {self.__name}, or of an upstream, changed while its payload was made. It "
+            f"is in memory, but not persisted: under {key}, the key of what was asked for, it might be a wrong "
+            f"artifact. Work on copies of params in _generate_payload().",
+            ParamsChangedWarning,
         )
-        self.logger.warning(message)
-        warnings.warn(message, ParamsChangedWarning, stacklevel=4)
+
+    @staticmethod
+    def _manifest_in_memory(upstream: Persistable[Any, Any], key: str) -> Manifest | None:
+        memory = upstream.__memory
+        return memory.manifest if memory is not None and memory.key == key else None
 
     # -----------------------------------------------------------------------------------------------------------------
     # As a Python object
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> Any:
         """Everything but the payload: an unpickled persistable finds its artifact."""
-        state = {name: value for name, value in self.__dict__.items() if name not in ("_lock", "_memory")}
-        return state | {"_dependencies": dict(self._dependencies), "_generating": False}
+        state = super().__getstate__()
+        attributes, slots = state if isinstance(state, tuple) else (state, None)
+        kept = {name: value for name, value in attributes.items() if name not in _NOT_PICKLED}
+        return kept | {_DEPENDENCIES: dict(self.__dependencies)}, slots
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._dependencies = MappingProxyType(state["_dependencies"])
-        self._memory = None
-        self._lock = threading.RLock()
+    def __setstate__(self, state: Any) -> None:
+        attributes, slots = state
+        self.__dict__.update(attributes)
+        for name, value in (slots or {}).items():
+            setattr(self, name, value)
+        self.__dependencies = MappingProxyType(attributes[_DEPENDENCIES])
+        self.__memory = None
+        self.__guard = None
+
+    if not TYPE_CHECKING:  # or type checkers would believe that there is every attribute
+
+        def __getattr__(self, name: str) -> NoReturn:
+            if name.startswith("_Persistable__"):
+                kind = type(self).__qualname__
+                raise ParamsError(
+                    f"{kind}.__init__ must call super().__init__(data_dir, params, …) before anything else."
+                )
+            raise AttributeError(f"{type(self).__qualname__!r} object has no attribute {name!r}", name=name, obj=self)
 
     def __repr__(self) -> str:
-        roles = f", dependencies={list(self._dependencies)}" if self._dependencies else ""
-        return f"{type(self).__qualname__}(payload_name={self.payload_name!r}, params={self.params!r}{roles})"
+        roles = f", dependencies={list(self.__dependencies)}" if self.__dependencies else ""
+        return f"{type(self).__qualname__}(payload_name={self.__name!r}, params={self.params!r}{roles})"
 
     def __persistable_key__(self) -> NoReturn:
         raise UntrackableValueError(
-            f"a persistable ({self.payload_name}) is not a parameter. Pass it in tracked_persistable_dependencies."
+            f"a persistable ({self.__name}) is not a parameter. Pass it in tracked_persistable_dependencies."
         )
 
 
-def _plain_numbers(value: Any) -> Any:
-    """Return metrics with numpy's and torch's scalars as the numbers that they are."""
-    if isinstance(value, Mapping):
-        return {str(name): _plain_numbers(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain_numbers(item) for item in value]
-    return value.item() if hasattr(value, "item") and getattr(value, "shape", None) == () else value
+_DEPENDENCIES = "_Persistable__dependencies"
+_NOT_PICKLED = {"_Persistable__memory", "_Persistable__guard"}
+
+
+def _used(upstreams: Mapping[str, Persistable[Any, Any]], keys: Mapping[int, str]) -> dict[str, dict[str, str | None]]:
+    """Return role -> which upstream, and the digest of its payload, if it was opened and is persisted."""
+    used: dict[str, dict[str, str | None]] = {}
+    for role, upstream in upstreams.items():
+        key = keys[id(upstream)]
+        opened = Persistable._manifest_in_memory(upstream, key)
+        digest = opened.payload["digest"] if opened is not None else None
+        used[role] = {"payload_name": upstream.payload_name, "key": key, "digest": digest}
+    return used
+
+
+def _refuse_unfinished(payload: Any, kind: type) -> None:
+    if isinstance(payload, types.CoroutineType | types.GeneratorType | types.AsyncGeneratorType):
+        what = type(payload).__name__.replace("_", " ")
+        if isinstance(payload, types.CoroutineType):
+            payload.close()
+        raise InvalidPayloadError(
+            f"{kind.__qualname__}._generate_payload returned a {what}, which holds no result yet. Return the payload "
+            f"itself: await it with asyncio.run(), or collect what it yields in a list."
+        )

@@ -22,7 +22,8 @@ error is that too, so that ``except FileNotFoundError`` and ``except OSError`` m
     ├── InvalidPayloadWarning            loaded although ``_validate_payload`` refused it
     ├── StaleCodeWarning                 the code has changed since the artifact was made
     ├── CorruptArtifactWarning           a damaged artifact is being made again
-    └── ParamsChangedWarning             the params changed while the payload was being made
+    ├── ParamsChangedWarning             the params changed while the payload was being made
+    └── UntrackedDependencyWarning       a generation used a payload that its key does not know of
 
 An error carries one message and plain attributes, so that it can be pickled and sent to another process.
 """
@@ -51,6 +52,7 @@ __all__ = [
     "StaleCodeWarning",
     "StoreError",
     "UntrackableValueError",
+    "UntrackedDependencyWarning",
 ]
 
 
@@ -193,3 +195,7 @@ class CorruptArtifactWarning(PersistableWarning):
 
 class ParamsChangedWarning(PersistableWarning):
     """The params changed while the payload was being made from them."""
+
+
+class UntrackedDependencyWarning(PersistableWarning):
+    """A generation used the payload of a persistable that is not among its tracked dependencies."""

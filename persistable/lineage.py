@@ -27,7 +27,7 @@ class Node(Protocol):
     @property
     def params(self) -> Any: ...
     @property
-    def dependencies(self) -> Mapping[str, Node]: ...
+    def tracked_persistable_dependencies(self) -> Mapping[str, Node]: ...
 
 
 def walk(root: Node) -> Iterator[Node]:
@@ -47,7 +47,7 @@ def walk(root: Node) -> Iterator[Node]:
             number, node = path.popitem()
         elif (number := id(node)) in done:
             continue
-        elif upstreams := node.dependencies:
+        elif upstreams := node.tracked_persistable_dependencies:
             if number in path:
                 raise _cycle(list(path.values()), node)
             path[number] = node
@@ -76,7 +76,7 @@ def keys_of(root: Node) -> dict[int, str]:
     """
     keys: dict[int, str] = {}
     for node in walk(root):
-        upstreams = node.dependencies
+        upstreams = node.tracked_persistable_dependencies
         try:
             keys[id(node)] = fingerprint(
                 node.payload_name,
@@ -104,7 +104,7 @@ def params_tree(root: Node) -> dict[str, Any]:
     """
     trees: dict[int, dict[str, Any]] = {}
     for node in walk(root):
-        upstreams = {role: trees[id(upstream)] for role, upstream in node.dependencies.items()}
+        upstreams = {role: trees[id(upstream)] for role, upstream in node.tracked_persistable_dependencies.items()}
         trees[id(node)] = tracked_params(node.params) | upstreams
     return trees[id(root)]
 
@@ -132,8 +132,10 @@ def readable_tree(root: Node) -> dict[str, Any]:
         shown: dict[str, Any] = {"params": readable_params(node.params)}
         if node.version is not None:
             shown["version"] = node.version
-        if node.dependencies:
-            shown["dependencies"] = {role: names[id(upstream)] for role, upstream in node.dependencies.items()}
+        if node.tracked_persistable_dependencies:
+            shown["dependencies"] = {
+                role: names[id(upstream)] for role, upstream in node.tracked_persistable_dependencies.items()
+            }
         tree[names[id(node)]] = shown
     return tree
 

@@ -182,7 +182,7 @@ class Manifest:
 
     @property
     def metrics(self) -> dict[str, Any]:
-        return self._section("metrics")  # type: ignore[no-any-return]
+        return _with_floats(self._section("metrics"))  # type: ignore[no-any-return]
 
     @property
     def tags(self) -> list[str]:
@@ -219,3 +219,10 @@ class Manifest:
 
 def _newer(what: str) -> str:
     return f"This artifact was written by a newer persistable ({what}; this one reads up to {SCHEMA}). Upgrade it."
+
+
+def _with_floats(value: Any) -> Any:
+    """Return JSON with the floats that it has no words for: nan and the infinities."""
+    if isinstance(value, dict):
+        return float(value["$float"]) if value.keys() == {"$float"} else {k: _with_floats(v) for k, v in value.items()}
+    return [_with_floats(item) for item in value] if isinstance(value, list) else value

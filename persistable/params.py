@@ -31,6 +31,7 @@ __all__ = [
     "added",
     "check_params",
     "check_roles",
+    "plain_numbers",
     "readable",
     "tracked_params",
     "untracked",
@@ -147,22 +148,31 @@ def _marked(marker: dict[str, Any], options: dict[str, Any], **defaults: Any) ->
     return dataclasses.field(metadata={**(options.pop("metadata", None) or {}), **marker}, **defaults, **options)
 
 
-def check_params(params: Any, expected: type | None, owner: str) -> None:
+def check_params(params: Any, expected: type | tuple[type, ...] | None, owner: str) -> None:
     """Raise ParamsError unless `params` can define the payload of `owner`.
 
     Parameters
     ----------
     params : object
         What the user passed.
-    expected : type or None
-        The class that ``Persistable[Payload, Params]`` was given, if it is known.
+    expected : type or tuple of types or None
+        What ``Persistable[Payload, Params]`` was given, if it is known.
     owner : str
         The persistable's class name, for the message.
     """
     if expected is not None and not isinstance(params, expected):
+        kinds = expected if isinstance(expected, tuple) else (expected,)
+        names = " or ".join(kind.__qualname__ for kind in kinds)
+        remedy = ""
+        if isinstance(params, Mapping):
+            remedy = f" Pass {kinds[0].__name__}(**{{…}})."
+        elif type(params).__qualname__ in [kind.__qualname__ for kind in kinds]:
+            remedy = (
+                f" It is one of an older definition of that class: the cell or module was run again. Run the class "
+                f"{owner} again too, and make the object anew."
+            )
         raise ParamsError(
-            f"{owner} takes params of type {expected.__qualname__}, as its class statement says; "
-            f"got {_described(params)}."
+            f"{owner} takes params of type {names}, as its class statement says; got {_described(params)}.{remedy}"
         )
     if params is not None and not isinstance(params, PersistableParams) and record_fields(type(params)) is None:
         raise ParamsError(
@@ -219,6 +229,25 @@ def tracked_params(params: Any) -> dict[str, Any]:
         )
     }
     return tracked | extra_fields(params)
+
+
+def plain_numbers(value: Any, path: str = "metrics") -> Any:
+    """Return metrics as plain numbers, text, dicts and lists; numpy's and torch's scalars as the numbers that they are.
+
+    Raises
+    ------
+    UntrackableValueError
+        If there is something else among them.
+    """
+    if isinstance(value, Mapping):
+        return {str(name): plain_numbers(item, f"{path}[{str(name)!r}]") for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_numbers(item, f"{path}[{index}]") for index, item in enumerate(value)]
+    if hasattr(value, "item") and getattr(value, "shape", None) == ():
+        value = value.item()
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    raise UntrackableValueError(f"a {type(value).__qualname__} is no number.", path)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

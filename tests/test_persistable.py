@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import copy
 import json
+import math
+import multiprocessing
+import os
 import pickle
 import shutil
 import threading
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import pytest
 
@@ -33,6 +37,7 @@ from persistable import (
     PersistError,
     StoreError,
     UntrackableValueError,
+    UntrackedDependencyWarning,
     untracked,
 )
 from persistable._integrity import digest
@@ -239,11 +244,10 @@ def test_params_that_change_while_the_payload_is_made_are_noticed(tmp_path):
             return self.params.options.pop("start")
 
     popping = PoppingP(tmp_path, NumbersParams(1, options={"start": 7}))
-    asked_for = popping.key
-    with pytest.warns(ParamsChangedWarning, match=r"Work on copies of params"):
+    with pytest.warns(ParamsChangedWarning, match=r"in memory, but not persisted.*Work on copies of params"):
         assert popping.load_generate() == 7
-    assert PoppingP(tmp_path, NumbersParams(1, options={"start": 7})).load() == 7
-    assert popping.key != asked_for
+    assert not PoppingP(tmp_path, NumbersParams(1, options={"start": 7})).exists()
+    assert not popping.exists()
 
 
 def test_a_field_and_a_role_of_one_name_are_refused(tmp_path):
@@ -423,7 +427,9 @@ def test_metrics_of_numpy_numbers_are_numbers_in_the_manifest(tmp_path):
 
     fit = FitP(tmp_path, None)
     fit.generate()
-    assert fit.manifest.metrics == {"rmse": 0.25, "rows": 3, "worst": {"$float": "nan"}}
+    metrics = FitP(tmp_path, None).metrics
+    assert repr(metrics) == repr({"rmse": 0.25, "rows": 3, "worst": math.nan})
+    assert "NaN" not in (fit.persist_filepath / "manifest.json").read_text()
 
 
 def test_asking_for_ones_own_payload_while_it_is_made_is_an_error(tmp_path):
@@ -753,7 +759,7 @@ def test_a_cycle_of_dependencies_is_named(tmp_path):
 
 def test_dependencies_that_are_no_persistables_are_refused(tmp_path):
     numbers = NumbersP(tmp_path, NumbersParams(1))
-    with pytest.raises(ParamsError, match=r"must be persistables; 'x' is a str"):
+    with pytest.raises(ParamsError, match=r"must be persistables; one of them is of type str"):
         NumbersP(tmp_path, NumbersParams(1), {"x": "numbers"})
     with pytest.raises(ParamsError, match=r"as a list: \[numbers_p\]"):
         NumbersP(tmp_path, NumbersParams(1), numbers)
@@ -847,3 +853,253 @@ def test_the_cause_of_a_store_error_survives_pickling(tmp_path):
     again = pickle.loads(pickle.dumps(caught.value))
     assert (again.errno, str(again)) == (caught.value.errno, str(caught.value))
     assert again.errno is not None
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What reviewers found
+
+
+def test_an_upstream_that_is_not_tracked_is_named(tmp_path):
+    class ForgetfulP(Persistable[int, SumParams]):
+        def __init__(self, numbers_p: NumbersP) -> None:
+            super().__init__(tmp_path, SumParams())
+            self.numbers_p = numbers_p
+
+        def _generate_payload(self) -> int:
+            return sum(self.numbers_p.payload)
+
+    with pytest.warns(UntrackedDependencyWarning, match=r"numbers_p is used to make forgetful_p, but is not among"):
+        ForgetfulP(NumbersP(tmp_path, NumbersParams(3))).load_generate()
+
+
+def test_a_tracked_upstream_may_be_built_anew_inside_the_generation(tmp_path):
+    class RebuildingP(SumP):
+        def _generate_payload(self) -> float:
+            return sum(NumbersP(tmp_path, NumbersParams(3)).payload)
+
+    assert RebuildingP(tmp_path, SumParams(), numbers_p=NumbersP(tmp_path, NumbersParams(3))).payload == 3
+
+
+def test_dependencies_that_change_while_the_payload_is_made_cost_no_payload(tmp_path):
+    class RestlessP(SumP):
+        def _generate_payload(self) -> float:
+            self.tracked_persistable_dependencies = [NumbersP(tmp_path, NumbersParams(9))]
+            return 1.0
+
+    restless = RestlessP(tmp_path, SumParams(), numbers_p=NumbersP(tmp_path, NumbersParams(3)))
+    with pytest.warns(ParamsChangedWarning):
+        assert restless.load_generate() == 1.0
+
+
+def test_validation_may_look_at_the_payload_of_its_own_object(tmp_path):
+    class LookingP(NumbersP):
+        def _validate_payload(self, payload: list[int]) -> None:
+            assert self.payload is payload
+
+    assert LookingP(tmp_path, NumbersParams(2)).load_generate() == [0, 1]
+    assert LookingP(tmp_path, NumbersParams(2)).load_generate() == [0, 1]
+
+
+def test_a_validation_that_returns_false_is_a_refusal(tmp_path):
+    class FalseP(NumbersP):
+        def _validate_payload(self, payload: list[int]) -> bool:  # type: ignore[override]
+            return len(payload) > 5
+
+    with pytest.raises(InvalidPayloadError, match=r"_validate_payload returned False.*must raise"):
+        FalseP(tmp_path, NumbersParams(2)).load_generate()
+    assert not FalseP(tmp_path, NumbersParams(2)).exists()
+
+
+def test_a_hook_with_a_slip_in_its_name_is_named():
+    with pytest.warns(PersistableWarning, match=r"SlipP._validate_paylod is not called.*_validate_payload meant"):
+        type("SlipP", (NumbersP,), {"_validate_paylod": lambda self, payload: None})
+
+
+@pytest.mark.parametrize("kind", ["coroutine", "generator"])
+def test_a_payload_that_is_not_finished_is_refused(tmp_path, kind):
+    class UnfinishedP(Persistable[Any, None]):
+        if kind == "coroutine":
+
+            async def _generate_payload(self) -> Any:
+                return 1
+        else:
+
+            def _generate_payload(self) -> Any:
+                yield 1
+
+    with pytest.raises(InvalidPayloadError, match=rf"returned a {kind}, which holds no result"):
+        UnfinishedP(tmp_path, None).load_generate()
+
+
+def test_a_subclass_may_use_names_that_the_library_uses_inside(tmp_path):
+    class BusyP(NumbersP):
+        def __init__(self, *arguments: Any) -> None:
+            self.store, self._memory, self._lock = {"mine": 1}, "mine", threading.Lock()
+            super().__init__(*arguments)
+
+        def _load(self) -> str:
+            return "mine"
+
+        def _commit(self) -> str:
+            return "mine"
+
+        def _generate_payload(self) -> list[int]:
+            with self._lock:
+                self.metrics = {"found": len(self.store)}
+                self.tags = ["mine"]
+                return super()._generate_payload()
+
+    busy = BusyP(tmp_path, NumbersParams(2))
+    assert busy.load_generate() == [0, 1]
+    assert (busy.manifest.metrics, busy.manifest.tags) == ({"found": 1}, ["mine"])
+    assert BusyP(tmp_path, NumbersParams(2)).metrics == {"found": 1}
+
+
+def test_metrics_belong_to_the_payload_that_they_were_noted_with(tmp_path):
+    class FitP(NumbersP):
+        fails = False
+
+        def _generate_payload(self) -> list[int]:
+            self.metrics["n"] = 99 if self.fails else self.params.n
+            if self.fails:
+                raise ValueError("no fit")
+            return super()._generate_payload()
+
+    fit = FitP(tmp_path, NumbersParams(2))
+    fit.load_generate()
+    FitP.fails = True
+    with pytest.raises(ValueError, match="no fit"):
+        fit.generate()
+    fit.persist()
+    assert fit.metrics == FitP(tmp_path, NumbersParams(2)).metrics == {"n": 2}
+    with pytest.raises(NoPayloadError, match="set them in _generate_payload"):
+        FitP(tmp_path, NumbersParams(7)).metrics = {}
+
+
+def test_a_forgotten_super_init_says_so(tmp_path):
+    class NoSuperP(NumbersP):
+        def __init__(self) -> None:
+            pass
+
+    for ask in (lambda p: p.load_generate(), lambda p: p.params, repr):
+        with pytest.raises(ParamsError, match=r"NoSuperP.__init__ must call super\(\).__init__"):
+            ask(NoSuperP())
+    assert not hasattr(NumbersP(tmp_path, NumbersParams(1)), "no_such_attribute")
+
+
+def test_a_payload_name_can_be_stated_in_the_class_and_is_checked_whenever_it_is_set(tmp_path):
+    class NamedP(NumbersP):
+        payload_name = "numbers"
+
+    named = NamedP(tmp_path, NumbersParams(1))
+    assert named.payload_name == "numbers"
+    with pytest.raises(ParamsError, match="payload_name must be"):
+        named.payload_name = "../escape"
+    named.payload_name = "other"
+    assert named.persist_filepath.parent == tmp_path / "other"
+    assert type("ÄP", (NumbersP,), {})(tmp_path, NumbersParams(1)).payload_name == "p"
+    with pytest.raises(TypeError, match="payload_io must be"):
+        named.payload_io = "json"
+
+
+def test_params_types_may_be_unions_or_annotated(tmp_path):
+    class EitherP(Persistable[int, NumbersParams | SumParams | None]):
+        pass
+
+    class AnnotatedP(Persistable[int, Annotated[SumParams, "documented"]]):
+        pass
+
+    for params in (NumbersParams(1), SumParams(), None):
+        assert EitherP(tmp_path, params).key
+    assert AnnotatedP(tmp_path, SumParams()).key
+    with pytest.raises(ParamsError, match="NumbersParams or SumParams or NoneType"):
+        EitherP(tmp_path, {})
+    with pytest.raises(ParamsError, match=r"Pass SumParams\(\*\*"):
+        AnnotatedP(tmp_path, {"scale": 1.0})
+
+
+def test_params_of_an_older_definition_of_their_class_are_told_apart(tmp_path):
+    @dataclass
+    class NumbersParams(PersistableParams):
+        n: int
+
+    numbers = NumbersP(tmp_path, globals()["NumbersParams"](1))
+    NumbersParams.__qualname__ = "NumbersParams"
+    with pytest.raises(ParamsError, match="older definition of that class: the cell or module was run again"):
+        numbers.params = NumbersParams(1)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:This process.*multi-threaded:DeprecationWarning")
+def test_a_forked_child_does_not_wait_for_a_thread_that_it_has_not(tmp_path):
+    entered, leave = threading.Event(), threading.Event()
+
+    class SlowP(NumbersP):
+        def _generate_payload(self) -> list[int]:
+            entered.set()
+            leave.wait(30)
+            return super()._generate_payload()
+
+    slow = SlowP(tmp_path, NumbersParams(2))
+    thread = threading.Thread(target=slow.load_generate)
+    thread.start()
+    entered.wait(30)
+    if (child := os.fork()) == 0:
+        try:
+            SlowP._generate_payload = NumbersP._generate_payload  # type: ignore[method-assign]
+            os._exit(0 if slow.generate(persist=False) == [0, 1] else 1)
+        finally:
+            os._exit(2)
+    _, status = os.waitpid(child, 0)
+    leave.set()
+    thread.join()
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
+def test_an_unpickled_persistable_finds_its_artifact_in_another_process(tmp_path):
+    numbers = NumbersP(tmp_path, NumbersParams(4))
+    total = SumP(tmp_path, SumParams(), numbers_p=numbers)
+    total.load_generate()
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        assert pool.submit(total.load).result(timeout=120) == 6
+
+
+def test_slots_of_a_subclass_survive_pickling(tmp_path):
+    slotted = SlottedP(tmp_path, NumbersParams(1))
+    slotted.extra = "kept"
+    assert pickle.loads(pickle.dumps(slotted)).extra == "kept"
+
+
+class SlottedP(NumbersP):
+    __slots__ = ("extra",)
+
+
+def test_warnings_point_at_the_users_line(tmp_path):
+    numbers = NumbersP(tmp_path, NumbersParams(3))
+    numbers.generate()
+    (numbers.persist_filepath / numbers.manifest.payload["file"]).write_bytes(b"")
+    with pytest.warns(CorruptArtifactWarning) as caught:
+        NumbersP(tmp_path, NumbersParams(3)).payload  # noqa: B018
+    assert caught[0].filename == __file__
+
+
+def test_a_static_hook_gets_its_arguments(tmp_path):
+    class StaticP(Persistable[int, None]):
+        @staticmethod
+        def _generate_payload(n_jobs: int = 1) -> int:  # type: ignore[override]
+            return n_jobs
+
+    assert StaticP(tmp_path, None).generate(n_jobs=4) == 4
+
+
+def test_post_generate_runs_when_the_lease_is_given_back(tmp_path):
+    class FailingAfterP(NumbersP):
+        def _post_generate(self) -> None:
+            assert not list(self.persist_filepath.rglob("lease/*"))
+            raise ValueError("after")
+
+    failing = FailingAfterP(tmp_path, NumbersParams(2))
+    with pytest.raises(ValueError, match="after"):
+        failing.load_generate()
+    assert failing.exists()
+    assert not [name for name in files(tmp_path) if "/lease/" in name or "failed-" in name]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from persistable import ArtifactNotFoundError, Persistable, PersistableParams, added
+from persistable import ArtifactNotFoundError, CorruptArtifactWarning, Persistable, PersistableParams, added
 
 MADE_BY_1_3_1 = Path(__file__).parent / "data" / "persistable_1"
 
@@ -85,6 +85,33 @@ def test_params_that_1_x_could_not_tell_apart_are_not_looked_up(drive):
     points = PointsP(drive, PointsParams(4, grid={"a": numpy.arange(5000)}))
     with pytest.raises(ArtifactNotFoundError):
         points.load()
+
+
+def test_what_1_x_did_not_know_of_is_not_looked_up(drive):
+    """It had no versions, and the second of two upstreams of one name took the place of the first."""
+
+    class VersionedP(PointsP):
+        version = "2"
+
+    with pytest.raises(ArtifactNotFoundError):
+        VersionedP(drive, PointsParams(4), payload_name="points_p").load()
+    other, points = PointsP(drive, PointsParams(99)), PointsP(drive, PointsParams(4))
+    for upstreams in ({"train": other, "points_p": points}, {"weight_of": points, "points_p": other}):
+        with pytest.raises(ArtifactNotFoundError):
+            TotalP(drive, TotalParams(3), upstreams).load()
+    assert TotalP(drive, TotalParams(3), {"a role": points}).exists()
+
+
+@pytest.mark.parametrize("length", [0, 10])
+def test_half_a_payload_of_1_x_is_made_again(drive, length):
+    class MadeP(PointsP):
+        def _generate_payload(self) -> list[float]:
+            return [1.0]
+
+    for path in drive.glob("points_p*.persistable"):
+        path.write_bytes(path.read_bytes()[:length])
+    with pytest.warns(CorruptArtifactWarning, match=r"persistable 1\.x wrote, cannot be read"):
+        assert MadeP(drive, PointsParams(4), payload_name="points_p").load_generate() == [1.0]
 
 
 def test_a_ladder_is_not_written_out(drive):
