@@ -14,9 +14,10 @@ help:  ## List the targets.
 $(READY): setup.cfg constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "persistable needs Python 3.11 or later: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@echo "Setting up $(VENV), about a minute ..."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade --constraint constraints.txt pip setuptools
-	$(BIN)/python -m pip install -qq --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install -qq --constraint constraints.txt --config-settings editable_mode=compat --editable '.[dev]'
 	@touch $@
 
 demo: $(READY)  ## Run the example chain on real exchange rates, twice: made, and then found.

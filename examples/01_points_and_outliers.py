@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from persistable import InvalidPayloadError, Persistable, PersistableParams
 
-data_dir = Path(os.environ.get("PERSISTABLE_EXAMPLE_DIR", "example-data"))
+here = Path.cwd()  # the repository's root, or a folder in it: Jupyter starts in that of the notebook
+root = next((folder for folder in (here, *here.parents) if (folder / "example-data").is_dir()), here)
+data_dir = Path(os.environ.get("PERSISTABLE_EXAMPLE_DIR", root / "example-data"))
 
 # %% [markdown]
 # ## The points

@@ -32,8 +32,10 @@ from persistable import (
     untracked,
 )
 
-DATA_DIR = Path(os.environ.get("PERSISTABLE_EXAMPLE_DIR", "example-data"))
-RATES_CSV = Path("example-data/eurusd.csv")
+HERE = Path.cwd()  # the repository's root, or a folder in it: Jupyter starts in that of the notebook
+ROOT = next((folder for folder in (HERE, *HERE.parents) if (folder / "example-data").is_dir()), HERE)
+DATA_DIR = Path(os.environ.get("PERSISTABLE_EXAMPLE_DIR", ROOT / "example-data"))
+RATES_CSV = ROOT / "example-data" / "eurusd.csv"
 
 # %% [markdown]
 # ## The series

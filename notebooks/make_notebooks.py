@@ -9,9 +9,10 @@ form, with outputs and figures. A notebook is never edited by hand::
     python notebooks/make_notebooks.py --check               # are they what the scripts say? (nothing is executed)
     python notebooks/make_notebooks.py --execute-only NAME   # does the committed notebook still run?
 
-Every notebook runs in a workspace of its own, a temporary folder that looks like the repository's root: it holds
-``example-data`` without the artifacts that somebody made there, so that a first run is a first run. Whatever goes to
-stderr, a warning too, fails the run: a reader should not meet it.
+Every notebook runs in a workspace of its own, a temporary folder that looks like the repository: it holds
+``example-data`` without the artifacts that somebody made there, so that a first run is a first run, and ``notebooks``,
+where the kernel starts, as Jupyter's does. Whatever goes to stderr, a warning too, fails the run: a reader should not
+meet it.
 
 The result does not tell when, where or by whom it was made: no timings, fixed cell ids, no machine paths. What an
 example prints of its own accord (the time, a duration) would still differ from run to run; examples do not print it.
@@ -116,6 +117,7 @@ def run(notebook: NotebookNode) -> None:
     with tempfile.TemporaryDirectory() as folder:
         workspace = Path(folder).resolve() / "workspace"
         _copy_data(workspace / DATA_FOLDER)
+        (workspace / NOTEBOOKS.name).mkdir()
         client = NotebookClient(
             notebook,
             timeout=CELL_TIMEOUT,
@@ -123,7 +125,7 @@ def run(notebook: NotebookNode) -> None:
             coalesce_streams=True,  # else the outputs depend on when the kernel flushed
             record_timing=False,
             extra_arguments=["--log-level=ERROR"],  # the kernel's own words (it uses local TCP) are not the notebook's
-            resources={"metadata": {"path": str(workspace)}},
+            resources={"metadata": {"path": str(workspace / NOTEBOOKS.name)}},
         )
         client.km = client.create_kernel_manager()
         # Without a folder to search, "python3" is this very Python; one that somebody registered may be another.
@@ -269,8 +271,8 @@ def _copy_data(folder: Path) -> None:
 
 def _kernel_environment(folder: Path) -> dict[str, str]:
     """Return the kernel's environment: this one, without what would make two machines differ."""
-    return os.environ | {
-        "PERSISTABLE_EXAMPLE_DIR": DATA_FOLDER,  # relative to the workspace: the outputs show what a reader would see
+    kept = {name: value for name, value in os.environ.items() if name != "PERSISTABLE_EXAMPLE_DIR"}
+    return kept | {
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
         "PYTHONHASHSEED": "0",
         "IPYTHONDIR": str(folder / "ipython"),  # no start-up files of the user's, no history in their home

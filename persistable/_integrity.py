@@ -32,6 +32,9 @@ Verify: TypeAlias = Literal["digest", "size"]
 _CHUNK = 1 << 20  # fits the second-level cache: hashed while it is still there
 _MAPPED_FROM = 1 << 20  # below this, one read is cheaper than a mapping
 
+LEFT_BY_FILE_MANAGERS = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
+"""What Finder and Explorer write into any folder that someone looks at: it says nothing about the payload in it."""
+
 _OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 _seen: dict[tuple[int, int, int, int], str] = {}
@@ -232,8 +235,12 @@ class StoredPayload:
             raise self._corrupt("is missing")
         if digest_of_files(self.files) != self.digest:
             raise self._corrupt("is not the folder that its manifest lists")
-        if foreign := sorted({name for name, _ in files_below(self.name)} - self.files.keys()):
-            raise self._corrupt(f"holds a file that was not written with it: {foreign[0]!r}")
+        foreign = sorted({name for name, _ in files_below(self.name)} - self.files.keys())
+        if foreign := [name for name in foreign if name.rpartition("/")[2] not in LEFT_BY_FILE_MANAGERS]:
+            raise self._corrupt(
+                f"holds a file that was not written with it: {foreign[0]!r}. If that came from a program that uses the "
+                f"folder, move it away, and let the program work on a copy"
+            )
         for name in self.files:
             self[name].check()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,10 +18,10 @@ pytest.importorskip("matplotlib")
 ROOT = Path(__file__).parent.parent
 
 
-def run(name: str, folder: Path) -> str:
+def run(name: str, folder: Path, cwd: Path = ROOT) -> str:
     done = subprocess.run(
-        [sys.executable, "-W", "error", f"examples/{name}.py"],
-        cwd=ROOT,
+        [sys.executable, "-W", "error", str(ROOT / "examples" / f"{name}.py")],
+        cwd=cwd,
         env={**os.environ, "PERSISTABLE_EXAMPLE_DIR": str(folder)},
         capture_output=True,
         text=True,
@@ -58,6 +59,34 @@ def test_eurusd_is_made_once_and_found_the_second_time(tmp_path):
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("name", ["01_points_and_outliers", "02_eurusd"])
+def test_an_example_finds_its_data_from_any_folder_of_the_repository(name, tmp_path):
+    run(name, tmp_path / "artifacts", cwd=ROOT / "notebooks")
+    assert {path.name for path in (ROOT / "notebooks").iterdir()} <= {
+        "01_points_and_outliers.ipynb",
+        "02_eurusd.ipynb",
+        "make_notebooks.py",
+        "__pycache__",
+        ".ipynb_checkpoints",
+    }
+    workspace = tmp_path / "workspace"
+    (workspace / "example-data").mkdir(parents=True)
+    (workspace / "deep" / "er").mkdir(parents=True)
+    (workspace / "example-data" / "eurusd.csv").write_bytes((ROOT / "example-data" / "eurusd.csv").read_bytes())
+    environment = {key: value for key, value in os.environ.items() if key != "PERSISTABLE_EXAMPLE_DIR"}
+    subprocess.run(
+        [sys.executable, str(ROOT / "examples" / f"{name}.py")],
+        cwd=workspace / "deep" / "er",
+        env=environment | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        timeout=120,
+        check=True,
+    )
+    made = [path.name for path in (workspace / "example-data").iterdir() if path.is_dir()]
+    assert made, "without PERSISTABLE_EXAMPLE_DIR, the artifacts lie beside the data"
+    assert list((workspace / "deep" / "er").iterdir()) == []
+
+
 def test_a_changed_series_makes_everything_behind_it_anew(tmp_path):
     """The digest of the file is a param: a new day is new artifacts, all the way down."""
     run("02_eurusd", tmp_path / "artifacts")
@@ -79,6 +108,15 @@ def test_a_changed_series_makes_everything_behind_it_anew(tmp_path):
     assert done.stdout.count(" made ") == 6, done.stderr
 
 
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_the_first_make_says_what_it_does_and_lets_type_checkers_see_the_package():
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS"))}
+    command = ["make", "--dry-run", "--always-make", ".venv/.ready"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=True)
+    assert 0 < done.stdout.index("Setting up .venv") < done.stdout.index("-m venv .venv")
+    assert "--config-settings editable_mode=compat --editable" in done.stdout, "mypy follows no import hook"
+
+
 @pytest.fixture(scope="module")
 def make_notebooks():
     for package in ("jupytext", "nbclient", "ipykernel"):
@@ -92,6 +130,11 @@ def make_notebooks():
 
 def test_the_notebooks_are_made_from_the_examples_as_they_are(make_notebooks):
     assert make_notebooks.find_stale() == []
+
+
+def test_the_committed_notebooks_tell_nothing_of_the_machine(make_notebooks):
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        make_notebooks.check_outputs(make_notebooks.read_notebook(path))
 
 
 @pytest.mark.parametrize("name", ["01_points_and_outliers", "02_eurusd"])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ..exceptions import ManifestVersionError
+from ..exceptions import ManifestVersionError, PayloadError
 from .base import FileIO, _known
 
 if TYPE_CHECKING:
@@ -55,6 +55,9 @@ def __getattr__(name: str) -> Any:
 def fileio_for(format_id: str, version: int, asked: FileIO[Any]) -> FileIO[Any]:
     """Return the FileIO that reads what `format_id` wrote: `asked` if it is the one, else a known one.
 
+    A format whose loading runs code is returned only if `asked` is one, too: otherwise whoever can write a manifest
+    could choose pickle for a reader who chose JSON.
+
     Parameters
     ----------
     format_id : str
@@ -68,14 +71,16 @@ def fileio_for(format_id: str, version: int, asked: FileIO[Any]) -> FileIO[Any]:
     ------
     ManifestVersionError
         If no known format has this id, or only an older version of it.
+    PayloadError
+        If loading it runs code, and `asked` does not.
     """
     found: FileIO[Any] | None = asked if asked.format_id == format_id else None
     if found is None and format_id in _FORMATS:
         module, name = _FORMATS[format_id]
-        found = getattr(import_module(f".{module}", __name__), name)()
+        found = getattr(import_module(f".{module}", __name__), name)._in_place_of(asked)
     elif found is None and format_id in _known:
         try:
-            found = _known[format_id]()
+            found = _known[format_id]._in_place_of(asked)
         except TypeError as error:
             raise ManifestVersionError(
                 f"The payload was written by the format {format_id!r}, whose class needs arguments ({error}). "
@@ -90,5 +95,12 @@ def fileio_for(format_id: str, version: int, asked: FileIO[Any]) -> FileIO[Any]:
         raise ManifestVersionError(
             f"The payload was written by version {version} of the format {format_id!r}, but version {found.version} "
             f"is installed. Upgrade the package that {type(found).__qualname__} comes from."
+        )
+    if found.loading_runs_code and not asked.loading_runs_code:
+        what = "a pickle" if format_id == "pickle" else "it"
+        raise PayloadError(
+            f"The payload was written by {type(found).__qualname__}, and loading {what} runs code; payload_io is "
+            f"{asked!r}, which never does. Pass payload_io={found!r} if you trust whoever can write to the store, or "
+            f"call generate() to have the payload written anew."
         )
     return found

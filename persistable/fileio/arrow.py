@@ -41,6 +41,9 @@ class _ArrowFileIO(ProvedFileIO):
     def __init__(self, check: bool = True) -> None:
         self.check = check
 
+    def __repr__(self) -> str:
+        return f"{type(self).__qualname__}({'' if self.check else 'check=False'})"
+
     @abstractmethod
     def _write_table(self, table: pa.Table, file: BinaryIO) -> None: ...
 

@@ -28,11 +28,24 @@ class AutoFileIO(FileIO[Any]):
     DataFrame (pandas, polars), Table     FeatherFileIO, if Arrow carries it unchanged
     str, bytes                            TextFileIO, BytesFileIO
     plain values                          JsonFileIO, if JSON gives them back equal and of the same types
-    anything else                         PickleFileIO
+    anything else                         PickleFileIO, unless ``allow_pickle=False``
     ====================================  ============================================================
 
-    Loading runs no code, except for a payload that was pickled. Where other people can write to the store,
-    name the format instead.
+    Parameters
+    ----------
+    allow_pickle : bool
+        Whether what has no other format is pickled, and pickles are loaded. Without, the former is refused at save,
+        and the latter at load.
+
+    Raises
+    ------
+    TypeError
+        At save, with ``allow_pickle=False``: no other format carries the payload. The message says why.
+
+    Warnings
+    --------
+    AutoFileIO() may pickle, and loads what was pickled: it runs code for whoever can write to the store. Where other
+    people can, pass ``allow_pickle=False``, or name the format.
 
     Examples
     --------
@@ -40,23 +53,32 @@ class AutoFileIO(FileIO[Any]):
     'json'
     >>> AutoFileIO().for_payload({"alpha": {0.5}}).format_id
     'pickle'
+    >>> AutoFileIO(allow_pickle=False).save({"alpha": {0.5}}, Path("payload"))
+    Traceback (most recent call last):
+    ...
+    TypeError: AutoFileIO does not take this dict: $.alpha: a set has no JSON. Convert it first, or allow pickle.
     """
 
     format_id: ClassVar[str] = "auto"
 
+    def __init__(self, *, allow_pickle: bool = True) -> None:
+        self.loading_runs_code = allow_pickle
+
+    def __repr__(self) -> str:
+        return f"{type(self).__qualname__}({'' if self.loading_runs_code else 'allow_pickle=False'})"
+
     def for_payload(self, payload: Any) -> FileIO[Any]:
-        """Return the FileIO that is to write `payload`."""
-        if type(payload) is bytes:
-            return BytesFileIO()
-        found = _for_array(payload) or _for_table(payload)
-        if found is not None:
+        """Return the FileIO that is to write `payload`: this one, which refuses it, if none is to."""
+        found = _data_only(payload)
+        if isinstance(found, FileIO):
             return found
-        if why_not_json(payload) is not None:
-            return PickleFileIO()
-        return TextFileIO() if type(payload) is str else JsonFileIO()
+        return PickleFileIO() if self.loading_runs_code else self
 
     def _save(self, payload: Any, filepath: Path) -> None:
-        self.for_payload(payload).save(payload, filepath)
+        fileio = self.for_payload(payload)
+        if fileio is self:
+            raise self._refusal(payload, f"{_data_only(payload)}. Convert it first, or allow pickle")
+        fileio.save(payload, filepath)
 
     def _load(self, filepath: Path) -> NoReturn:
         raise TypeError(
@@ -65,22 +87,34 @@ class AutoFileIO(FileIO[Any]):
         )
 
 
-def _for_array(payload: Any) -> FileIO[Any] | None:
+def _data_only(payload: Any) -> FileIO[Any] | str:
+    """Return the format that carries `payload` without a pickle; if there is none, why not."""
+    if type(payload) is bytes:
+        return BytesFileIO()
+    found = _for_array(payload) or _for_table(payload)
+    if found is not None:
+        return found
+    if (reason := why_not_json(payload)) is not None:
+        return reason
+    return TextFileIO() if type(payload) is str else JsonFileIO()
+
+
+def _for_array(payload: Any) -> FileIO[Any] | str | None:
     # A payload can only be an array if its library has been imported already.
     numpy = sys.modules.get("numpy")
     if numpy is None or not isinstance(payload, numpy.ndarray):
         return None
     from .numpy import NpyFileIO, why_not_npy
 
-    return NpyFileIO() if why_not_npy(payload) is None else PickleFileIO()
+    return why_not_npy(payload) or NpyFileIO()
 
 
-def _for_table(payload: Any) -> FileIO[Any] | None:
+def _for_table(payload: Any) -> FileIO[Any] | str | None:
     if type(payload).__module__.partition(".")[0] not in ("pandas", "polars", "pyarrow"):
         return None
     try:
         from .arrow import FeatherFileIO, why_not_arrow
-    except MissingDependencyError:  # pandas and polars do without pyarrow
-        return PickleFileIO()
+    except MissingDependencyError as error:  # pandas and polars do without pyarrow
+        return str(error)
     # Proved here, so that it need not be proved again at save.
-    return FeatherFileIO(check=False) if why_not_arrow(payload) is None else PickleFileIO()
+    return why_not_arrow(payload) or FeatherFileIO(check=False)

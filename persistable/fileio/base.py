@@ -13,7 +13,8 @@ not exist yet, as a file or as a folder, and reads it back. A format of one's ow
             with np.load(filepath) as arrays:
                 return Points(arrays["x"], arrays["y"])
 
-``_load`` is called only after the file has been verified. A format that can read its payload and verify it in
+``_load`` is called only after the file has been verified; where it unpickles, or otherwise runs what the file says,
+the class says ``loading_runs_code = True``. A format that can read its payload and verify it in
 one pass overrides :meth:`FileIO.load` instead, and takes the bytes from the
 :class:`~persistable._integrity.StoredPayload`.
 """
@@ -47,6 +48,9 @@ class FileIO(ABC, Generic[PayloadT]):
     payload_is_the_file : bool
         Whether the payload is the stored file itself, and not what is in it: a persistable then holds the stored
         one as soon as it is committed.
+    loading_runs_code : bool
+        Whether a file of this format can run code when it is loaded, as a pickle can. Whoever asks for a format that
+        cannot is never given one that can, whatever a manifest says.
     version : int
         Raised when files written from now on cannot be read by the code of before.
     """
@@ -55,12 +59,17 @@ class FileIO(ABC, Generic[PayloadT]):
     format_id: ClassVar[str]
     version: ClassVar[int] = 1
     payload_is_the_file: ClassVar[bool] = False
+    loading_runs_code: bool = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "format_id" not in cls.__dict__:
             cls.format_id = f"{cls.__module__}.{cls.__qualname__}"
         _known[cls.format_id] = cls
+
+    def __repr__(self) -> str:
+        # What an object was made with may be a secret, so that a format that wants it shown shows it itself.
+        return f"{type(self).__qualname__}({'...' if vars(self) else ''})"
 
     @abstractmethod
     def _save(self, payload: PayloadT, filepath: Path) -> None:
@@ -92,6 +101,11 @@ class FileIO(ABC, Generic[PayloadT]):
         """
         stored.check()
         return self._load(stored.path)
+
+    @classmethod
+    def _in_place_of(cls, asked: FileIO[Any]) -> FileIO[Any]:
+        """Return the object that reads what this class wrote, where `asked` was asked for."""
+        return cls()
 
     def _refusal(self, payload: Any, reason: str) -> TypeError:
         """Return the error that says why this format does not take `payload`, and what to do instead."""

@@ -71,6 +71,12 @@ class CsvFileIO(ProvedFileIO):
     format_id: ClassVar[str] = "csv"
 
     def _write(self, payload: pd.DataFrame, filepath: Path) -> None:
+        kind = f"{type(payload).__module__.partition('.')[0]} {type(payload).__qualname__}"
+        if kind in ("polars DataFrame", "pyarrow Table"):
+            raise TypeError(
+                f"it is a {kind}, and CsvFileIO takes a pandas DataFrame. Pass payload.to_pandas(), or use "
+                f"ParquetFileIO, which gives a {kind} back"
+            )
         if type(payload) is not pd.DataFrame:
             raise TypeError("it takes a pandas DataFrame. Pass payload.to_frame() for a Series")
         if reason := why_not_json(payload.attrs):

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
+from .._integrity import LEFT_BY_FILE_MANAGERS
 from .base import FileIO
 
 __all__ = ["FolderFileIO"]
@@ -21,14 +22,17 @@ __all__ = ["FolderFileIO"]
 class FolderFileIO(FileIO[Path]):
     """A folder of files, copied at save; the payload is its path, before and after. Loading runs no code.
 
-    The stored files are read-only: whoever wants to change them copies them first (``shutil.copytree``), for
-    they are what the manifest vouches for. Names and bytes are kept; times, owners and modes are not.
+    The stored files are read-only: whoever wants to change them, or to add to them, copies the folder first
+    (``shutil.copytree``), for they are what the manifest vouches for; a file too many makes the artifact a corrupt one.
+
+    Names and bytes are kept; times, owners and modes are not. Files only: empty folders are not kept, as a bucket could
+    not, nor is what file managers leave in a folder that someone opens (``.DS_Store``, ``Thumbs.db``, ``desktop.ini``).
 
     Raises
     ------
     TypeError
         At save: the payload is no path to a folder, or the folder holds what not every store can keep: a symbolic
-        link, a device, a folder without files.
+        link, a device, a name that is no valid Unicode; or it holds no file at all.
 
     Examples
     --------
@@ -54,11 +58,14 @@ class FolderFileIO(FileIO[Path]):
             files = [path.relative_to(payload) for path in _files(payload)]
         except ValueError as error:
             raise self._refusal(payload, str(error)) from error
+        if not files:
+            raise self._refusal(payload, f"{payload} is empty, and stores keep files only. Put a file into it")
         for file in files:
             target = filepath / file
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(payload / file, target)
-            # The folders stay writable, so that the files can be deleted, though not changed.
+            # The folders stay writable: the files can be deleted (by a colleague too, who shares the store but could
+            # not change the mode of a folder of mine; and with a plain rm -r), though not changed.
             target.chmod(stat.S_IMODE(target.stat().st_mode) & ~0o222)
 
     def _load(self, filepath: Path) -> Path:
@@ -67,10 +74,7 @@ class FolderFileIO(FileIO[Path]):
 
 def _files(folder: Path) -> Iterator[Path]:
     """Yield the files below `folder`, or raise ValueError for what cannot be stored."""
-    entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    if not entries:
-        raise ValueError(f"the folder {folder} is empty, and a bucket keeps files only. Put a file into it, or drop it")
-    for entry in entries:
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         try:
             entry.name.encode()
         except UnicodeEncodeError:
@@ -80,6 +84,7 @@ def _files(folder: Path) -> Iterator[Path]:
         if entry.is_dir():
             yield from _files(Path(entry.path))
         elif entry.is_file():
-            yield Path(entry.path)
+            if entry.name not in LEFT_BY_FILE_MANAGERS:
+                yield Path(entry.path)
         else:
             raise ValueError(f"{entry.path} is neither a file nor a folder. Remove it")

@@ -73,6 +73,9 @@ class NpyFileIO(FileIO[Array]):
             )
         self.mmap_mode = mmap_mode
 
+    def __repr__(self) -> str:
+        return f"{type(self).__qualname__}({f'mmap_mode={self.mmap_mode!r}' if self.mmap_mode else ''})"
+
     def _save(self, payload: Array, filepath: Path) -> None:
         if reason := why_not_npy(payload):
             raise self._refusal(payload, reason)

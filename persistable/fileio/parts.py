@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from ..exceptions import PersistableError
 from . import fileio_for
 from .base import FileIO, StoredPayload
 from .json import JsonFileIO
@@ -80,7 +81,7 @@ class PartsFileIO(FileIO[Mapping[str, Any]]):
     ----------
     parts : mapping of str to FileIO, optional
         Part name -> its format. Names hold letters, digits, ``_`` and ``-``. Without, PartsFileIO() loads whatever
-        was written in formats that need no arguments, and saves nothing.
+        was written in formats that need no arguments and whose loading runs no code, and saves nothing.
 
     Raises
     ------
@@ -92,7 +93,8 @@ class PartsFileIO(FileIO[Mapping[str, Any]]):
     Notes
     -----
     A load verifies every file, and deserialises none; when a part is asked for, its file is verified once more, on
-    the bytes that are deserialised. Whether loading runs code depends on the formats of the parts.
+    the bytes that are deserialised. Loading runs code only if you gave a part a format that does, as PickleFileIO():
+    a part for which you named a format that carries data only is never unpickled, whatever the files say.
 
     Examples
     --------
@@ -121,6 +123,10 @@ class PartsFileIO(FileIO[Mapping[str, Any]]):
                     f"upper from lower case. Take another name."
                 )
             taken.add(name.casefold())
+        self.loading_runs_code = any(fileio.loading_runs_code for fileio in self.parts.values())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__qualname__}({self.parts or ''})"
 
     def _save(self, payload: Mapping[str, Any], filepath: Path) -> None:
         if not self.parts:
@@ -152,7 +158,17 @@ class PartsFileIO(FileIO[Mapping[str, Any]]):
         return Parts(parts)
 
     def _format_of(self, name: str, entry: Mapping[str, Any]) -> FileIO[Any]:
-        return fileio_for(entry["format"], entry["version"], self.parts.get(name, self))
+        try:
+            return fileio_for(entry["format"], entry["version"], self.parts.get(name, self))
+        except PersistableError as error:
+            error.add_note(f"persistable: this was raised for the part {name!r}; its format is the payload_io of it.")
+            raise
+
+    @classmethod
+    def _in_place_of(cls, asked: FileIO[Any]) -> FileIO[Any]:
+        fileio = cls()
+        fileio.loading_runs_code = asked.loading_runs_code  # the parts are trusted as much as the whole
+        return fileio
 
 
 def _save_part(name: str, part: Any, fileio: FileIO[Any], folder: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -110,6 +111,26 @@ class TestAutoFileIO(FileIOConformance):
         {"x": np.arange(2)},
         "\ud83d",
     )
+
+
+class TestAutoFileIOWithoutPickle(FileIOConformance):
+    fileio = AutoFileIO(allow_pickle=False)
+    payloads = (None, "text", b"bytes", {"a": [1]}, np.arange(3))
+    refused = ((1, 2), "\ud83d", np.array([None]), {"a": {1}}, pd.DataFrame({"a": [[1]]}), bytearray(b"x"))
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        ({"a": {1}}, r"\$\.a: a set has no JSON"),
+        (np.array([None]), "its dtype is object"),
+        (pd.DataFrame({"a": [(1, 2)]}), r"column 'a' holds \(1, 2\)"),
+    ],
+)
+def test_auto_without_pickle_says_why_it_refuses(payload, reason, tmp_path):
+    with pytest.raises(TypeError, match=f"AutoFileIO does not take this .*{reason}.*allow pickle"):
+        AutoFileIO(allow_pickle=False).save(payload, tmp_path / "payload")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -257,10 +278,11 @@ def test_a_folder_can_be_saved_into_itself(tmp_path):
     [
         (lambda folder: (folder / "link").symlink_to("a"), "is a symbolic link"),
         (lambda folder: (folder / "link").symlink_to(".", target_is_directory=True), "is a symbolic link"),
-        (lambda folder: (folder / "empty").mkdir(), "is empty"),
         (lambda folder: os.mkfifo(folder / "pipe"), "neither a file nor a folder"),
         (lambda folder: Path(os.fsdecode(bytes(folder) + b"/\xff")).write_text(""), "no valid Unicode"),
         (lambda folder: (folder / "a").unlink(), "is empty"),
+        (lambda folder: (folder / "a").rename(folder / ".DS_Store"), "is empty"),
+        (lambda folder: ((folder / "a").unlink(), (folder / "deep" / "er").mkdir(parents=True)), "is empty"),
     ],
 )
 def test_what_not_every_store_can_keep_is_refused(spoil, complaint, tmp_path):
@@ -270,6 +292,51 @@ def test_what_not_every_store_can_keep_is_refused(spoil, complaint, tmp_path):
     with pytest.raises(TypeError, match=complaint):
         FolderFileIO().save(tmp_path / "source", tmp_path / "stored")
     assert not (tmp_path / "stored").exists()
+
+
+def test_a_folder_keeps_files_and_nothing_else(tmp_path):
+    source = tmp_path / "source"
+    (source / "empty" / "too").mkdir(parents=True)
+    (source / "mesh" / "empty").mkdir(parents=True)
+    for name in ("a", "mesh/b", "mesh/.DS_Store", "Thumbs.db", "desktop.ini"):
+        (source / name).write_text(name)
+    FolderFileIO().save(source, tmp_path / "stored")
+    assert _content(tmp_path / "stored") == {Path("a"): b"a", Path("mesh/b"): b"mesh/b"}
+    assert not (tmp_path / "stored" / "empty").exists()
+    assert not (tmp_path / "stored" / "mesh" / "empty").exists()
+
+
+@pytest.mark.parametrize("name", [".DS_Store", "mesh/Thumbs.db", "mesh/desktop.ini"])
+def test_what_a_file_manager_leaves_in_a_stored_folder_does_not_damage_it(name, tmp_path):
+    stored = _stored_folder(tmp_path)
+    (stored.path / name).write_text("")
+    assert FolderFileIO().load(stored) == stored.path
+
+
+@pytest.mark.parametrize("name", ["b", "mesh/b", ".DS_Store.lock", "._.DS_Store", ".DS_Store/b"])
+def test_any_other_file_in_a_stored_folder_is_named(name, tmp_path):
+    stored = _stored_folder(tmp_path)
+    (stored.path / name).parent.mkdir(exist_ok=True)
+    (stored.path / name).write_text("")
+    with pytest.raises(ArtifactCorruptError, match=f"'{re.escape(name)}'.*let the program work on a copy"):
+        FolderFileIO().load(stored)
+
+
+def test_a_stored_file_of_such_a_name_counts_as_any_other(tmp_path):
+    """A format of one's own may write one; what was written must be there."""
+    (tmp_path / "payload").mkdir()
+    (tmp_path / "payload" / "desktop.ini").write_text("[written]")
+    stored = describe(tmp_path / "payload")
+    (tmp_path / "payload" / "desktop.ini").write_text("[changed]")
+    with pytest.raises(ArtifactCorruptError, match="digest"):
+        stored.check()
+
+
+def _stored_folder(folder):
+    (folder / "source" / "mesh").mkdir(parents=True)
+    (folder / "source" / "mesh" / "a").write_text("a")
+    FolderFileIO().save(folder / "source", folder / "stored")
+    return describe(folder / "stored")
 
 
 class TestPickleFileIO(FileIOConformance):

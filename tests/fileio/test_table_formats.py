@@ -127,6 +127,19 @@ def same_frames(saved: object, loaded: object) -> bool:
     return type(saved) is type(loaded) and saved.equals(loaded)
 
 
+@pytest.mark.parametrize(
+    ("frame", "advice"),
+    [
+        (pl.DataFrame({"a": [1]}), r"it is a polars DataFrame, .*payload\.to_pandas\(\), or use ParquetFileIO"),
+        (pa.table({"a": [1]}), r"it is a pyarrow Table, .*payload\.to_pandas\(\), or use ParquetFileIO"),
+        (pd.Series([1]), r"payload\.to_frame\(\)"),
+    ],
+)
+def test_csv_says_what_to_do_with_another_table(frame, advice, tmp_path):
+    with pytest.raises(TypeError, match=advice):
+        CsvFileIO().save(frame, tmp_path / "payload")
+
+
 class TestCsvFileIO(FileIOConformance):
     fileio = CsvFileIO()
     payloads = (*FRAMES.values(), *FOR_CSV.values())
