@@ -241,6 +241,7 @@ class Persistable(Generic[PayloadT, ParamsT]):
     ) -> None:
         # Two underscores: a subclass is its user's, and may well have a _lock or a _load of its own.
         self.__store = store_for(data_dir)
+        self.__store_was_given = self.__store is data_dir
         self.__name = self._default_payload_name if payload_name is None else checked_name(payload_name)
         self.__io: FileIO[PayloadT] = _DEFAULT_IO if payload_io is None else checked_io(payload_io)
         self.__suffix = None if payload_file_suffix is None else checked_suffix(payload_file_suffix)
@@ -346,9 +347,9 @@ class Persistable(Generic[PayloadT, ParamsT]):
 
     @property
     def data_dir(self) -> Path | Store:
-        """Where artifacts are: a path if it is a folder of this machine, else the store."""
+        """Where artifacts are: the store, if one was given; else the path of the folder."""
         local = self.__store.local_path("")
-        return self.__store if local is None else Path(local)
+        return self.__store if self.__store_was_given or local is None else Path(local)
 
     @property
     def persist_filepath(self) -> Path:

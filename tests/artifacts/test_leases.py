@@ -247,12 +247,12 @@ def test_patience_ends_with_an_error_that_names_the_owner_and_the_ways_out(
 
 class RecursiveP(WaitingP):
     def _generate_payload(self) -> bytes:
-        return RecursiveP(self.store, WorldParams()).payload
+        return RecursiveP(self.data_dir, WorldParams()).payload
 
 
 class RecursiveByOrderP(WaitingP):
     def _generate_payload(self) -> bytes:
-        return RecursiveByOrderP(self.store, WorldParams()).generate()
+        return RecursiveByOrderP(self.data_dir, WorldParams()).generate()
 
 
 @pytest.mark.parametrize("kind", [RecursiveP, RecursiveByOrderP])
