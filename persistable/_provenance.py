@@ -11,19 +11,22 @@ import subprocess
 import sys
 import time
 import types
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 __all__ = ["provenance"]
+
+T = TypeVar("T")
 
 _GIT_TIMEOUT = 2.0  # seconds; on a huge or remote checkout, no answer is better than a wait
 _GIT_REMEMBERED = 10.0  # seconds; a chain of quick artifacts asks git once
 
 
 def provenance(kind: type, payload: Any, started: dt.datetime, seconds: float) -> dict[str, Any]:
-    """Return the ``generated`` section of a manifest.
+    """Return the ``generated`` section of a manifest. What cannot be found out is None: it is no reason to fail.
 
     Parameters
     ----------
@@ -39,14 +42,21 @@ def provenance(kind: type, payload: Any, started: dt.datetime, seconds: float) -
     return {
         "at": started.isoformat(timespec="seconds"),
         "seconds": round(seconds, 6),
-        "host": socket.gethostname(),
-        "user": _user(),
+        "host": _if_known(socket.gethostname),
+        "user": _if_known(_user),
         "pid": os.getpid(),
         "python": platform.python_version(),
-        "packages": _packages(kind, payload),
-        "git": _git(_folder_of(kind), int(time.monotonic() / _GIT_REMEMBERED)),
+        "packages": _if_known(lambda: _packages(kind, payload)) or {},
+        "git": _if_known(lambda: _git(_folder_of(kind), int(time.monotonic() / _GIT_REMEMBERED))),
         "class": f"{kind.__module__}.{kind.__qualname__}",
     }
+
+
+def _if_known(ask: Callable[[], T]) -> T | None:
+    try:
+        return ask()
+    except Exception:  # a working directory that is gone, a module whose attributes raise, a broken installation
+        return None
 
 
 def _user() -> str:
@@ -59,8 +69,8 @@ def _user() -> str:
 def _packages(kind: type, payload: Any) -> dict[str, str]:
     """Return name -> version of the packages that the module of `kind`, its bases and the payload come from or use."""
     modules = {type(payload).__module__, __name__, *(base.__module__ for base in kind.__mro__)}
-    for value in vars(sys.modules.get(kind.__module__, types.ModuleType("nothing"))).values():
-        module = value.__name__ if isinstance(value, types.ModuleType) else getattr(value, "__module__", None)
+    for value in list(vars(sys.modules.get(kind.__module__, types.ModuleType("nothing"))).values()):
+        module = _if_known(partial(_module_of, value))
         if isinstance(module, str):
             modules.add(module)
     names = {module.partition(".")[0] for module in modules} - sys.stdlib_module_names - {"__main__"}
@@ -68,12 +78,16 @@ def _packages(kind: type, payload: Any) -> dict[str, str]:
     return {name: version for name, version in versions.items() if version}
 
 
+def _module_of(value: Any) -> Any:
+    return value.__name__ if isinstance(value, types.ModuleType) else getattr(value, "__module__", None)
+
+
 @lru_cache(maxsize=1024)
 def _version(package: str) -> str | None:
     try:
         return metadata.version(package)
-    except (metadata.PackageNotFoundError, ValueError):  # not a distribution of that name: a module says it itself
-        version = getattr(sys.modules.get(package), "__version__", None)
+    except Exception:  # not a distribution of that name, or a broken one: a module says it itself
+        version = _if_known(lambda: getattr(sys.modules.get(package), "__version__", None))
         return version if isinstance(version, str) else None
 
 

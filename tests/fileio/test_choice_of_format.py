@@ -123,6 +123,7 @@ def test_the_message_says_what_to_do():
 
 
 @pytest.mark.parametrize("asked", DATA_ONLY, ids=repr)
+@pytest.mark.filterwarnings("ignore:The code that made")  # another class writes under its name
 def test_a_planted_pickle_is_not_loaded(asked, tmp_path):
     """The manifest is whole, its digests too: whoever can write to the store can write that as well."""
     fuse = tmp_path / "fuse"
