@@ -440,8 +440,10 @@ def test_a_hit_parses_nothing(write, monkeypatch):
     write(CODE).generate()
     thing = write(CODE)
     read = []
-    monkeypatch.setattr(_source, "_parsed", lambda text: pytest.fail("parsed"))
-    monkeypatch.setattr(_source, "_text_of_file", lambda file, stamp: read.append(file) or Path(file).read_text())
+    monkeypatch.setattr("ast.parse", lambda *_: pytest.fail("parsed"))
+    monkeypatch.setattr(
+        "persistable._source.sources._text_of_file", lambda file, stamp: read.append(file) or Path(file).read_text()
+    )
     no_warning(thing)
     assert len(set(read)) == 1
     read.clear()
