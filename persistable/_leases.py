@@ -32,7 +32,8 @@ __all__ = ["Lease", "acquire"]
 
 _FIRST_PAUSE = 0.005  # seconds between two looks at a lease; grows, so that a short generation is met soon
 _LONGEST_PAUSE = 0.5
-_SAY_AGAIN = 60.0  # seconds between two messages of a waiter
+_WARN_AFTER = 5.0  # seconds of waiting that nobody should have to guess about
+_WARN_AGAIN = 300.0
 
 
 class _Held(threading.local):
@@ -45,11 +46,45 @@ class _Held(threading.local):
 _held = _Held()
 
 
+class _Claim:
+    """What this process knows of a lease of its own: whether anybody here still stands behind it."""
+
+    def __init__(self) -> None:
+        self.thread = threading.current_thread()
+        self.entered = False
+
+    def is_abandoned(self) -> bool:
+        """Whether an interruption came between the claim and the ``with``: who claims next is told so by this."""
+        return not self.entered and (self.thread is threading.current_thread() or not self.thread.is_alive())
+
+
+class _Process:
+    """This process, and its leases; a process that is forked from it is another one."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.token = new_token() + new_token()
+        self.claims: dict[str, _Claim] = {}
+
+
+_process = _Process()
+
+
+def _this() -> _Process:
+    global _process
+    if _process.pid != os.getpid():
+        _process = _Process()
+    return _process
+
+
 class Lease:
     """The right to make one artifact, and the duty to give signs of life meanwhile.
 
     A context manager: while it is entered it beats; when it is left it is removed, or, after an error, marked as
-    failed, so that a waiter takes over at once.
+    failed, so that a waiter takes over at once. One that is never entered goes with its object.
+
+    Where no thread can be started, as at the end of the interpreter, it does not beat: whoever waits for longer than
+    the time to live makes the artifact too, and the first to commit counts.
 
     Attributes
     ----------
@@ -60,6 +95,8 @@ class Lease:
     """
 
     def __init__(self, store: Store, key: ArtifactKey, number: int, dead_tokens: set[str]) -> None:
+        self._process = _this()
+        self._claim = _Claim()
         self.token = new_token()
         self.dead_tokens = dead_tokens
         self._store = store
@@ -72,28 +109,56 @@ class Lease:
 
     def create(self) -> bool:
         """Try to become the owner; return whether it worked."""
-        return self._store.create(self._path, self._content())
+        self._process.claims[self.token] = self._claim
+        created = False
+        try:
+            created = self._store.create(self._path, self._content())
+        except BaseException:  # it may have been created all the same
+            self.release()
+            raise
+        finally:
+            if not created:
+                self._process.claims.pop(self.token, None)
+        return created
 
     def release(self) -> None:
         """Remove this lease and those below it; what cannot be removed is swept later."""
-        self._stop_beating()
+        if not self._end():
+            return
         with contextlib.suppress(OSError):
-            self._remove_earlier()
             if self._is_ours():
+                self._remove_earlier()
                 self._store.delete(self._path)
 
     def __enter__(self) -> Lease:
-        _held.here.add((self._store.url, self._folder))
-        self._beating = threading.Thread(target=self._beat, name=f"persistable {self._path}", daemon=True)
-        self._beating.start()
-        return self
+        try:
+            _held.here.add((self._store.url, self._folder))
+            self._claim.entered = True
+            self._beating = threading.Thread(target=self._beat, name=f"persistable {self._path}", daemon=True)
+            try:
+                self._beating.start()
+            except RuntimeError:  # none to be had
+                self._beating = None
+            return self
+        except BaseException:
+            _held.here.discard((self._store.url, self._folder))
+            self.release()
+            raise
+
+    def __del__(self) -> None:
+        try:
+            if not self._claim.entered:
+                self.release()
+        except Exception:  # at the end of the interpreter all may be gone, contextlib too
+            pass
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         _held.here.discard((self._store.url, self._folder))
         if isinstance(error, Exception):
-            self._stop_beating()
+            if not self._end():
+                return
             with contextlib.suppress(OSError):
                 if self._is_ours():
                     self._record |= {"state": "failed", "error": f"{type(error).__name__}: {error}"[:500]}
@@ -115,21 +180,32 @@ class Lease:
         return record is not None and _parse(record).get("token") == self.token
 
     def _beat(self) -> None:
-        while not self._ended.wait(self._store.time_to_live / 4):
+        while not self._ended.wait(min(self._store.time_to_live / 4, threading.TIMEOUT_MAX)):
             with contextlib.suppress(OSError):  # the next beat may get through; if none does, we are taken over
                 if not self._is_ours():
                     return  # taken over while we were paused, and cleaned up: write no ghost
                 self._record["beat"] += 1
                 self._store.replace(self._path, self._content())
 
-    def _stop_beating(self) -> None:
+    def _end(self) -> bool:
+        """Stop beating; return whether there is something to clean up: not twice, and not in a forked process."""
+        if self._process is not _this() or self._process.claims.pop(self.token, None) is None:
+            return False
         self._ended.set()
         if self._beating is not None and self._beating is not threading.current_thread():
-            self._beating.join()
+            with contextlib.suppress(RuntimeError):  # interrupted while it was started: it ends before its first beat
+                self._beating.join()
+        return True
 
 
 def acquire(
-    store: Store, key: ArtifactKey, arrived: Callable[[], bool], say: Callable[[str], None], *, wait: bool = True
+    store: Store,
+    key: ArtifactKey,
+    arrived: Callable[[], bool],
+    say: Callable[[str], None],
+    *,
+    wait: bool = True,
+    warn: Callable[[str], None] | None = None,
 ) -> Lease | None:
     """Return the right to make an artifact, as soon as nobody else is making it.
 
@@ -142,9 +218,11 @@ def acquire(
     arrived : callable
         Returns whether somebody has made it meanwhile.
     say : callable
-        Told who is generating: once at first, and then rarely.
+        Told at once who is generating.
     wait : bool
         Whether to wait for a living owner.
+    warn : callable, optional
+        Told after a few seconds of waiting, and then every few minutes; `say` if not given.
 
     Returns
     -------
@@ -166,7 +244,8 @@ def acquire(
             f"payload that it is to make, and would wait for itself. Give it other params, or make that payload in "
             f"an upstream."
         )
-    watch, pause, began, said = _Watch(), _FIRST_PAUSE, time.monotonic(), float("-inf")
+    watch, pause, began = _Watch(), _FIRST_PAUSE, time.monotonic()
+    tell, tell_at = say, 0.0  # seconds of waiting
     while True:
         number, content = _highest(store, _folder(key))
         if arrived():  # looked at after the leases: an owner commits first, and removes its lease then
@@ -176,26 +255,29 @@ def acquire(
             lease = Lease(store, key, number + 1, _dead_tokens(store, key))
             if lease.create():
                 try:
-                    missing = not arrived()
+                    if not arrived():
+                        return lease
                 except BaseException:
                     lease.release()  # else we, alive, would be waited for
                     raise
-                if missing:
-                    return lease
                 lease.release()
                 return None
             continue
         if not wait:
             return None
-        now = time.monotonic()
-        if now - began > store.patience:
+        waited = time.monotonic() - began
+        if waited > store.patience:
             raise LeaseTimeoutError(
-                f"Waited {now - began:.0f} s for {key.payload_name} {key}, which {_owner(record)} is generating. "
-                f"Wait longer (patience= of the store), or end that process."
+                f"Waited {waited:.0f} s for {key.payload_name} {key}, which {_owner(record)} has been generating since "
+                f"{record.get('since', 'an unknown time')}. Wait longer (patience= of the store), or end that process."
             )
-        if now - said > _SAY_AGAIN:
-            said = now
-            say(f"Waiting for {_owner(record)}, who is generating it.")
+        if waited >= tell_at:
+            tell(
+                f"Waiting for {_owner(record)}, which has been generating {key.payload_name} for "
+                f"{_duration(max(waited, _age(record)))}."
+            )
+            tell_at = _WARN_AFTER if waited < _WARN_AFTER else waited + _WARN_AGAIN
+            tell = warn or say
         time.sleep(pause)
         pause = min(pause * 1.5, _LONGEST_PAUSE, store.time_to_live / 8)
 
@@ -253,12 +335,26 @@ def _parse(content: bytes | None) -> dict[str, Any]:
 
 def _dead_tokens(store: Store, key: ArtifactKey) -> set[str]:
     records = [_parse(_read(store, path)) for _, path in _leases(store, _folder(key))]
-    return {str(record["token"]) for record in records if record.get("state") == "failed" or _is_dead(record)}
+    dead = (record for record in records if record.get("state") == "failed" or _is_dead(record))
+    return {str(record["token"]) for record in dead if "token" in record}
 
 
 def _owner(record: dict[str, Any]) -> str:
-    host, pid, since = (record.get(name, "unknown") for name in ("host", "pid", "since"))
-    return f"process {pid} on {host} (since {since})"
+    return f"process {record['pid']} on {record['host']}" if {"pid", "host"} <= record.keys() else "an unknown process"
+
+
+def _age(record: dict[str, Any]) -> float:
+    """For how many seconds the owner has been generating, as far as the clocks of two hosts agree."""
+    try:
+        return (dt.datetime.now(dt.UTC) - dt.datetime.fromisoformat(record["since"])).total_seconds()
+    except (KeyError, TypeError, ValueError):
+        return 0.0
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -310,13 +406,18 @@ def _this_process() -> dict[str, Any]:
         "host": _host(),
         "machine": _machine(),
         "pid": os.getpid(),
+        "process": _this().token,
         "started": started,
         "since": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
     }
 
 
 def _is_dead(record: dict[str, Any]) -> bool:
-    """Whether the owner is dead for certain: it was a process of this host, and is no more."""
+    """Whether the owner is dead for certain: a process of this host that is no more; here, a claim that was left."""
+    here = _this()
+    if record.get("process") == here.token:
+        claim = here.claims.get(str(record.get("token")))
+        return claim is None or claim.is_abandoned()
     if not _machine() or (record.get("machine"), record.get("host")) != (_machine(), _host()):
         return False
     try:

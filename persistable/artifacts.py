@@ -23,9 +23,10 @@ import contextlib
 import datetime as dt
 import errno
 import json
+import os
 import re
+import threading
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,6 +34,7 @@ from typing import Any, NamedTuple
 from . import _leases
 from ._integrity import digest_file, digest_of_files, files_below, new_token
 from ._leases import Lease
+from ._warn import warn as _warn
 from .exceptions import (
     ArtifactCorruptError,
     ArtifactNotFoundError,
@@ -48,12 +50,12 @@ from .stores import Store
 
 __all__ = [
     "Artifact",
-    "Lease",
     "claim",
     "commit",
     "load",
     "manifest_bytes",
     "probe",
+    "problem_of",
     "read_manifest",
     "record_failure",
     "replaceable",
@@ -63,6 +65,7 @@ _REFUSED = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 """What a store answers when it has not written; after any other failure, it may have."""
 
 _READS_OF_A_BAD_MANIFEST = 3
+_WAY_OUT = " load_generate() makes it again; generate() too."
 _PAUSE_BETWEEN_THEM = 0.02  # seconds; on file systems without links, a manifest may be met while it is written
 
 
@@ -150,6 +153,7 @@ def load(store: Store, key: ArtifactKey, payload_io: FileIO[Any]) -> tuple[Any, 
             if again == manifest:
                 if isinstance(error, ArtifactCorruptError):
                     error.found = manifest.data
+                    error.args = (problem_of(error) + _WAY_OUT,)
                 raise
             manifest = again
 
@@ -175,8 +179,13 @@ def _load_payload(store: Store, key: ArtifactKey, manifest: Manifest, payload_io
         raise
 
 
-def _corrupt(message: str, key: ArtifactKey, found: bytes) -> ArtifactCorruptError:
-    error = ArtifactCorruptError(message, key)
+def problem_of(error: ArtifactCorruptError) -> str:
+    """Return what is wrong with an artifact, without the way out that its error ends with."""
+    return str(error).removesuffix(_WAY_OUT)
+
+
+def _corrupt(problem: str, key: ArtifactKey, found: bytes) -> ArtifactCorruptError:
+    error = ArtifactCorruptError(problem + _WAY_OUT, key)
     error.found = found
     return error
 
@@ -186,7 +195,13 @@ def _corrupt(message: str, key: ArtifactKey, found: bytes) -> ArtifactCorruptErr
 
 
 def claim(
-    store: Store, key: ArtifactKey, bad: bytes | None, say: Callable[[str], None], *, wait: bool = True
+    store: Store,
+    key: ArtifactKey,
+    bad: bytes | None,
+    say: Callable[[str], None],
+    *,
+    wait: bool = True,
+    warn: Callable[[str], None] | None = None,
 ) -> Lease | None:
     """Return the right to make the artifact under `key`; None if it has arrived meanwhile.
 
@@ -197,9 +212,11 @@ def claim(
     bad : bytes or None
         The content of a corrupt manifest that is there, and does not count.
     say : callable
-        Told who is generating, while waiting.
+        Told who is generating, as soon as there is somebody to wait for.
     wait : bool
         Whether to wait for somebody who is generating; without, the answer is None then too.
+    warn : callable, optional
+        Told the same after a few seconds of waiting, and then every few minutes; `say` if not given.
 
     Raises
     ------
@@ -213,7 +230,7 @@ def claim(
     def arrived() -> bool:
         return manifest_bytes(store, key) not in (None, bad)
 
-    return _leases.acquire(store, key, arrived, say, wait=wait)
+    return _leases.acquire(store, key, arrived, say, wait=wait, warn=warn)
 
 
 def probe(store: Store, key: ArtifactKey) -> None:
@@ -246,7 +263,7 @@ def probe(store: Store, key: ArtifactKey) -> None:
     store.probed = True
     if not kept:
         message = f"{problem} Because of single_flight=False, each that misses an artifact makes it."
-        warnings.warn(message, PersistableWarning, stacklevel=2)
+        _warn(message, PersistableWarning)
 
 
 def manifest_bytes(store: Store, key: ArtifactKey) -> bytes | None:
@@ -285,6 +302,7 @@ def commit(
     suffix: str | None = None,
     lease: Lease | None = None,
     over: bytes | None = None,
+    problem: str | None = None,
     force: bool = False,
 ) -> Manifest | None:
     """Persist `artifact` under `key`.
@@ -303,6 +321,8 @@ def commit(
         The right to make it, if it was asked for.
     over : bytes, optional
         The content of a corrupt manifest that this commit replaces.
+    problem : str, optional
+        What is wrong there (:func:`problem_of`), to be kept with it.
     force : bool
         Whether to replace whatever artifact is there.
 
@@ -319,9 +339,14 @@ def commit(
         If a newer persistable wrote the artifact that is to be replaced.
     """
     token = lease.token if lease is not None else new_token()
+
+    def is_late() -> bool:
+        """Whether somebody has committed meanwhile, whose artifact counts. An owner may have slept anywhere."""
+        return not force and manifest_bytes(store, key) not in (None, over)
+
     try:
         before = replaceable(store, key) if force else manifest_bytes(store, key)
-        if before is not None and before != over and not force:
+        if before not in (None, over) and not force:
             return None
         payload = _write_payload(store, key, artifact.payload, payload_io, token, suffix)
     except PersistError:
@@ -332,13 +357,20 @@ def commit(
     try:
         head = {"key": str(key), "payload_name": key.payload_name, **artifact.head, "payload": payload}
         manifest = Manifest.compose(head, artifact.sections)
-        store.replace(f"{key.folder}/params.json", json.dumps(artifact.params, indent=2).encode())
-        store.replace(f"{key.folder}/generation.log", artifact.log.encode("utf-8", "backslashreplace"))
+        notes = {
+            "params.json": json.dumps(artifact.params, indent=2).encode(),
+            "generation.log": artifact.log.encode("utf-8", "backslashreplace"),
+        }
+        for name, content in notes.items():
+            if is_late():
+                _drop_quietly(store, path)
+                return None
+            store.replace(f"{key.folder}/{name}", content)
         if over is not None and before == over:
-            _keep_evidence(store, key, over)
+            _keep_evidence(store, key, over, problem)
     except BaseException as error:
         _drop_quietly(store, path)
-        if isinstance(error, OSError | TypeError | ValueError):
+        if isinstance(error, Exception):
             raise _not_persisted(key, error) from error
         raise
     # From here on, an interruption may come after the manifest was written: the payload is not touched any more.
@@ -348,7 +380,11 @@ def commit(
                 _drop_quietly(store, path)
                 return None
         else:
-            before = manifest_bytes(store, key)  # somebody may have replaced it meanwhile: theirs is the previous one
+            before = manifest_bytes(store, key)
+            if not force and before not in (None, over):
+                _drop_quietly(store, path)
+                return None
+            # With force, somebody may have replaced it meanwhile: theirs is the previous one.
             store.replace(f"{key.folder}/manifest.json", manifest.data)
     except OSError as error:
         if error.errno in _REFUSED:
@@ -373,8 +409,16 @@ def _write_payload(
             raise
         except Exception as error:
             raise _not_persisted(key, error, fileio, payload) from error
-        size, digest, files = _digest_while_settling(store, spool)
-        store.put(spool, f"{key.folder}/{name}")
+        if not os.path.lexists(spool):
+            problem = f"{type(fileio).__qualname__}._save wrote no file at the path that it was given."
+            raise _failure(key, problem, "Mend it")
+        try:
+            size, digest, files = _digest_while_settling(store, spool)
+            store.put(spool, f"{key.folder}/{name}")
+        except OSError:
+            raise
+        except Exception as error:
+            raise _not_persisted(key, error) from error
     finally:
         store.discard(spool)
     return {
@@ -391,29 +435,44 @@ def _write_payload(
 
 def _digest_while_settling(store: Store, spool: str) -> tuple[int, str, dict[str, tuple[int, str]] | None]:
     """Return size, digest and files of what was written to `spool`; the disk takes it meanwhile."""
-    from concurrent.futures import ThreadPoolExecutor
+    failures: list[BaseException] = []
 
-    with ThreadPoolExecutor(1) as pool:
-        settled = pool.submit(store.settle, spool)
+    def settle() -> None:
+        try:
+            store.settle(spool)
+        except BaseException as error:
+            failures.append(error)
+
+    settling = threading.Thread(target=settle, name=f"persistable settle {spool}", daemon=True)
+    try:
+        settling.start()
+    except RuntimeError:  # none to be had, as at the end of the interpreter
+        settle()
+    try:
         files = None
-        if Path(spool).is_dir():
+        if os.path.isdir(spool):
             files = {file: digest_file(path) for file, path in files_below(spool)}
             size, digest = sum(size for size, _ in files.values()), digest_of_files(files)
         else:
             size, digest = digest_file(spool)
-        settled.result()
+    finally:
+        if settling.ident is not None:
+            settling.join()
+    if failures:
+        raise failures[0]
     return size, digest, files
 
 
 def _summary(payload: Any) -> str:
     """Return a line about a payload, without showing its content."""
     words = [type(payload).__qualname__]
-    if hasattr(payload, "shape") and isinstance(payload.shape, tuple):
-        words.append(" × ".join(map(str, payload.shape)) or "scalar")
-        if hasattr(payload, "dtype"):
-            words.append(str(payload.dtype))
-    elif isinstance(payload, list | tuple | dict | set | frozenset | str | bytes):
-        words.append(f"of {len(payload)}")
+    with contextlib.suppress(Exception):  # whatever a payload says of itself
+        if hasattr(payload, "shape") and isinstance(payload.shape, tuple):
+            words.append(" × ".join(map(str, payload.shape)) or "scalar")
+            if hasattr(payload, "dtype"):
+                words.append(str(payload.dtype))
+        elif isinstance(payload, list | tuple | dict | set | frozenset | str | bytes):
+            words.append(f"of {len(payload)}")
     return " ".join(words)
 
 
@@ -428,17 +487,28 @@ def _not_persisted(
     else:
         remedy = f"Change the payload (a {type(payload).__qualname__}), or pass another payload_io="
     by = f" by {type(fileio).__qualname__}" if fileio is not None else ""
-    failure = PersistError(
-        f"{key.payload_name} {key} could not be persisted{by}: {type(error).__name__}: {error} "
-        f"The payload is still in memory. {remedy}, and call persist() again."
-    )
+    failure = _failure(key, f"{type(error).__name__}: {error}", remedy, by)
     failure.errno = number
     return failure
 
 
-def _keep_evidence(store: Store, key: ArtifactKey, bad: bytes) -> None:
+def _failure(key: ArtifactKey, cause: str, remedy: str, by: str = "") -> PersistError:
+    cause = cause.rstrip(": \n")
+    stop = "" if cause.endswith((".", "!", "?")) else "."
+    return PersistError(
+        f"{key.payload_name} {key} could not be persisted{by}: {cause}{stop} "
+        f"The payload is still in memory. {remedy}, and call persist() again."
+    )
+
+
+def _keep_evidence(store: Store, key: ArtifactKey, bad: bytes, problem: str | None) -> None:
     """Keep a corrupt manifest for a look. The payload file that it names is left where it is, and swept by age."""
-    evidence = {"manifest": bad.decode("utf-8", "backslashreplace")}
+    payload = _NAME_OF_PAYLOAD.search(bad)
+    evidence = {
+        "problem": problem or "not known",
+        "payload": payload[1].decode() if payload else None,
+        "manifest": bad.decode("utf-8", "backslashreplace"),
+    }
     store.replace(f"{key.folder}/corrupt-{_now()}.json", json.dumps(evidence, indent=2).encode())
 
 
@@ -449,7 +519,7 @@ def record_failure(store: Store, key: ArtifactKey, log: str) -> None:
     except OSError as error:
         # Not even where warnings are errors does this one take the place of the user's own exception.
         with contextlib.suppress(PersistableWarning):
-            warnings.warn(f"The log of the failure could not be written: {error}", PersistableWarning, stacklevel=2)
+            _warn(f"The log of the failure could not be written: {error}", PersistableWarning)
 
 
 def _now() -> str:
@@ -459,6 +529,8 @@ def _now() -> str:
 # ---------------------------------------------------------------------------------------------------------------------
 # Cleaning up: what is known to be left over, and never what is not known
 
+
+_NAME_OF_PAYLOAD = re.compile(rb'"(payload\.[0-9a-f]{8}[\w.-]*)"', re.ASCII)  # also in a damaged manifest
 
 _LEFTOVER = re.compile(
     r"(?:spool\.)?payload\.(?P<token>[0-9a-f]{8})(?:\.[^/]*)?(?:/.*)?"  # written, or being written, and never named

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from ..exceptions import StoreError
 from .base import Entry, Store
-from .local import LocalStore
+from .local import LocalStore, as_url
 from .wrapper import WrapperStore
 
 __all__ = ["Entry", "LocalStore", "Store", "WrapperStore", "store_for"]
@@ -22,17 +22,23 @@ def store_for(data_dir: str | os.PathLike[str] | Store) -> Store:
         If `data_dir` is a URL of a kind that no store serves.
     TypeError
         If it is neither a path, nor a URL, nor a store.
+    ValueError
+        If it is empty.
     """
     if isinstance(data_dir, Store):
         return data_dir
     try:
-        path = os.fspath(data_dir)
+        path = os.fsdecode(data_dir)
     except TypeError:
         raise TypeError(
             f"data_dir must be a path, a URL or a Store, got a {type(data_dir).__qualname__}: {data_dir!r}."
         ) from None
+    if os.path.isabs(path):
+        return _store_at(path)
+    if not path:
+        raise ValueError("data_dir is empty. Pass '.' for the folder that the process is in.")
     # A relative path means the folder that it means now, wherever the process goes later.
-    return _store_at(path if os.path.isabs(path) or "://" in path else os.path.abspath(os.path.expanduser(path)))
+    return _store_at(as_url(path) or os.path.abspath(os.path.expanduser(path)))
 
 
 @lru_cache(maxsize=256)

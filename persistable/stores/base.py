@@ -16,7 +16,8 @@ import contextlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import NamedTuple
+from numbers import Real
+from typing import Any, NamedTuple
 
 from .._integrity import Verify
 
@@ -73,11 +74,19 @@ class Store(ABC):
         time_to_live: float | None = None,
         patience: float = 86_400.0,
         leftovers_after: float = 86_400.0,
+        **unknown: Any,
     ) -> None:
+        if unknown:
+            raise TypeError(
+                f"{type(self).__qualname__} has no option {', '.join(map(repr, unknown))}. Its options are "
+                f"{', '.join(sorted(default_options(type(self))))}."
+            )
         if verify not in ("digest", "size"):
             raise ValueError(f"verify must be 'digest' or 'size', got {verify!r}.")
-        if time_to_live is not None and not time_to_live > 0:
-            raise ValueError(f"time_to_live must be a positive number of seconds, got {time_to_live!r}.")
+        if time_to_live is not None:
+            _check_seconds("time_to_live", time_to_live, "a positive")
+        _check_seconds("patience", patience)
+        _check_seconds("leftovers_after", leftovers_after)
         self.verify: Verify = verify
         self.single_flight = single_flight
         self._time_to_live = time_to_live
@@ -194,6 +203,22 @@ class Store(ABC):
         """Remove what is left of a path that :meth:`spool` returned; what cannot be removed is swept later."""
         with contextlib.suppress(OSError):
             remove_tree(os.path.dirname(spool))
+
+
+def default_options(kind: type[Store]) -> dict[str, Any]:
+    """Return the options that a class of stores takes, with their defaults."""
+    options: dict[str, Any] = {}
+    for base in reversed(kind.__mro__):
+        options |= getattr(base.__dict__.get("__init__"), "__kwdefaults__", None) or {}
+    return options
+
+
+def _check_seconds(name: str, value: object, at_least: str = "a") -> None:
+    said = f"{name} must be {at_least} number of seconds, such as 30.0; got {value!r}."
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(said)
+    if not (float(value) > 0 or (value == 0 and at_least == "a")):  # nan is neither
+        raise ValueError(said)
 
 
 def remove_tree(path: str) -> None:

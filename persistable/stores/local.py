@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import stat
 import time
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from typing import Any, NoReturn
 
 from .._integrity import new_token
 from ..exceptions import StoreError
-from .base import Entry, Store, remove_tree
+from .base import Entry, Store, default_options, remove_tree
 
 __all__ = ["LocalStore"]
 
@@ -28,6 +29,7 @@ _SMALL = 16_384  # manifests are a few kB; a larger buffer costs more than a sec
 _NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK}
 _NETWORK_FILE_SYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "lustre", "ceph", "afs")
 _ATTEMPTS = 8
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/{1,2}")  # two letters at least: C:/ is a drive
 
 
 class LocalStore(Store):
@@ -44,6 +46,13 @@ class LocalStore(Store):
         As for :class:`~persistable.stores.Store`. The time to live of a lease is 30 s, and 120 s where the folder
         lies on a network file system, whose caches let others see a sign of life late.
 
+    Raises
+    ------
+    StoreError
+        If `path` is a URL.
+    TypeError, ValueError
+        If `path` is empty, or an option is not known, or has a value that makes no sense.
+
     Examples
     --------
     >>> import tempfile
@@ -56,12 +65,25 @@ class LocalStore(Store):
 
     def __init__(self, path: str | os.PathLike[str], *, fsync: bool = True, **options: Any) -> None:
         super().__init__(**options)
-        self.path = Path(os.path.abspath(os.path.expanduser(path)))
+        name = os.fsdecode(path)
+        if not name:
+            raise ValueError("The path of the folder is empty. Pass '.' for the folder that the process is in.")
+        if as_url(name) is not None:
+            raise StoreError(
+                f"{name!r} is a URL, and LocalStore is for folders. Pass the path of a folder (of a bucket, the one "
+                f"that it is mounted at), or a Store of your own."
+            )
+        self.path = Path(os.path.abspath(os.path.expanduser(name)))
         self.fsync = fsync
         self._root = f"{self.path}/" if str(self.path) != "/" else "/"
+        self._usual_time_to_live: float | None = None
 
     def __repr__(self) -> str:
-        return f"LocalStore({str(self.path)!r})"
+        defaults = default_options(type(self))
+        options = {name: getattr(self, name, default) for name, default in defaults.items()}
+        options["time_to_live"] = self._time_to_live
+        stated = [f", {name}={value!r}" for name, value in sorted(options.items()) if value != defaults[name]]
+        return f"{type(self).__qualname__}({str(self.path)!r}{''.join(stated)})"
 
     @property
     def url(self) -> str:
@@ -69,9 +91,11 @@ class LocalStore(Store):
 
     @property
     def time_to_live(self) -> float:
-        if self._time_to_live is None:
-            self._time_to_live = 120.0 if _file_system(self.path) in _NETWORK_FILE_SYSTEMS else 30.0
-        return self._time_to_live
+        if self._time_to_live is not None:
+            return self._time_to_live
+        if self._usual_time_to_live is None:
+            self._usual_time_to_live = 120.0 if _file_system(self.path) in _NETWORK_FILE_SYSTEMS else 30.0
+        return self._usual_time_to_live
 
     def read(self, path: str) -> bytes:
         for _ in range(_ATTEMPTS):
@@ -96,9 +120,11 @@ class LocalStore(Store):
                 _unlink(temporary)
             if created:
                 self._sync_folder(os.path.dirname(target))
-        except OSError as error:
+        except BaseException as error:
             self._remove_empty_folders(os.path.dirname(target))
-            self._fail("write", path, error)
+            if isinstance(error, OSError):
+                self._fail("write", path, error)
+            raise
         return created
 
     def replace(self, path: str, data: bytes) -> None:
@@ -110,9 +136,11 @@ class LocalStore(Store):
             finally:
                 _unlink(temporary)
             self._sync_folder(os.path.dirname(target))
-        except OSError as error:
+        except BaseException as error:
             self._remove_empty_folders(os.path.dirname(target))
-            self._fail("write", path, error)
+            if isinstance(error, OSError):
+                self._fail("write", path, error)
+            raise
 
     def list(self, folder: str) -> Iterator[Entry]:
         try:
@@ -261,6 +289,8 @@ class LocalStore(Store):
         while len(folder) > len(self._root):
             try:
                 os.rmdir(folder)
+            except FileNotFoundError:
+                pass  # the one above it may be there
             except OSError:
                 return  # not empty, or not ours to remove
             folder = os.path.dirname(folder)
@@ -310,6 +340,15 @@ class LocalStore(Store):
         failure = StoreError(f"Cannot {action} {path!r} in the store {self.url}: {reason}. {remedy}")
         failure.errno = error.errno
         raise failure from error
+
+
+def as_url(path: str) -> str | None:
+    """Return the URL that `path` is, also if it went through a ``Path``, which makes ``s3:/`` of ``s3://``."""
+    found = _URL.match(path) if ":/" in path else None
+    if found is None:
+        return None
+    root = "/" if found[0] == "file:/" else ""
+    return f"{found[1]}://{root}{path[found.end() :]}"
 
 
 def _read(path: str) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,6 +17,7 @@ from persistable import (
     ArtifactNotFoundError,
     CorruptArtifactWarning,
     FileIO,
+    LocalStore,
     ManifestVersionError,
     Persistable,
     PersistableParams,
@@ -159,14 +161,48 @@ class TestEveryDamageIsFoundBeforeAnythingIsDeserialised:
             assert TripwireP.made == 1
             evidence = sorted(asked.persist_filepath.glob("corrupt-*.json"))
             assert len(evidence) == number
+            kept = json.loads(evidence[-1].read_text())
             if which == "manifest":
-                kept = json.loads(evidence[-1].read_text())["manifest"]
-                assert kept == rotten.decode("utf-8", "backslashreplace")
+                assert kept["manifest"] == rotten.decode("utf-8", "backslashreplace")
             else:
                 assert bad.read_bytes() == rotten
+                assert bad.is_relative_to(made.persist_filepath / kept["payload"])
             made = TripwireP(tmp_path, NumberParams(), payload_io=payload_io)
             made.load()
         assert before == {path: path.read_bytes() for path in neighbour.persist_filepath.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("which", ["manifest", "payload"])
+def test_the_error_ends_with_a_way_out_and_the_evidence_tells_the_problem(tmp_path: Path, which: str) -> None:
+    made = WaitingP(tmp_path, WorldParams())
+    made.generate()
+    manifest, payloads = _files(made)
+    kept = payloads[0].name
+    flip(manifest if which == "manifest" else payloads[0], 20)
+    asked = WaitingP(tmp_path, WorldParams())
+    with pytest.raises(ArtifactCorruptError) as caught:
+        asked.load()
+    message, problem = str(caught.value), artifacts.problem_of(caught.value)
+    assert message == f"{problem} load_generate() makes it again; generate() too."
+    assert problem.endswith(".")
+    assert str(pickle.loads(pickle.dumps(caught.value))) == message
+    artifact = artifacts.Artifact(b"", _sections(made), _head(made), {}, "")
+    over = caught.value.found
+    assert artifacts.commit(LocalStore(tmp_path), asked.key, artifact, PickleFileIO(), over=over, problem=problem)
+    (evidence,) = asked.persist_filepath.glob("corrupt-*.json")
+    found = json.loads(evidence.read_text())
+    assert over is not None
+    assert found == {"problem": problem, "payload": kept, "manifest": over.decode("utf-8", "backslashreplace")}
+    assert (asked.persist_filepath / kept).exists()
+
+
+def _sections(made: WaitingP) -> dict[str, Any]:
+    names = ("params", "dependencies", "generated", "code", "metrics", "tags")
+    return {name: made.manifest._section(name) for name in names}
+
+
+def _head(made: WaitingP) -> dict[str, Any]:
+    return {name: made.manifest.head[name] for name in ("version", "code")}
 
 
 def test_what_rotted_long_after_it_was_written_is_kept_for_a_look_all_the_same(tmp_path: Path) -> None:

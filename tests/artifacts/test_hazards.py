@@ -30,14 +30,18 @@ Locks and sharing
 
 from __future__ import annotations
 
+import re
+import warnings
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 from artifact_world import FolderIO, WaitingP, WorldParams, expected, left_in
 
-from persistable import LeaseTimeoutError, LocalStore, PersistError
+import persistable
+from persistable import CorruptArtifactWarning, LeaseTimeoutError, LocalStore, PersistError
 from persistable._integrity import files_below
+from persistable.stores import WrapperStore
 from persistable.testing.faults import Fault, FaultyStore
 
 
@@ -156,3 +160,132 @@ def test_a_late_writer_loses_to_whoever_committed_first_and_takes_the_winner_s(
     assert digests == [asked.manifest.data]
     payload = asked.manifest.payload["file"]
     assert left_in(asked.persist_filepath) == {payload, "manifest.json", "params.json", "generation.log"}
+
+
+# Late owners: paused anywhere, overtaken, and awake again
+
+
+def _made_by_another(tmp_path: Path) -> WaitingP:
+    winner = WaitingP(LocalStore(tmp_path, single_flight=False, fsync=False), WorldParams())
+    winner._validate_payload = lambda payload: winner.logger.info("I am the winner")  # type: ignore[method-assign]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CorruptArtifactWarning)
+        winner.load_generate()
+    return winner
+
+
+@pytest.mark.parametrize("start", ["nothing", "corrupt"])
+@pytest.mark.parametrize("step", ["put", "replace params.json", "replace corrupt-"])
+def test_a_late_owner_leaves_all_of_the_winner_s_as_it_is(tmp_path: Path, start: str, step: str) -> None:
+    folder = WaitingP(tmp_path, WorldParams()).key.folder
+    if start == "corrupt":
+        made = WaitingP(tmp_path, WorldParams())
+        made.generate()
+        (made.persist_filepath / made.manifest.payload["file"]).write_bytes(b"rotten")
+    elif "corrupt" in step:
+        return
+    winners: list[WaitingP] = []
+    what, _, name = step.partition(" ")
+    overtaken = Fault(1, lambda: winners.append(_made_by_another(tmp_path)), "after", only=f"{what} {folder}/{name}")
+    late = WaitingP(FaultyStore(LocalStore(tmp_path, fsync=False), overtaken), WorldParams())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CorruptArtifactWarning)
+        assert late.load_generate() == expected(WorldParams())
+    (winner,) = winners
+    place = winner.persist_filepath
+    assert late.manifest == winner.manifest == WaitingP(tmp_path, WorldParams()).manifest
+    assert "I am the winner" in (place / "generation.log").read_text()
+    payloads = {name for name in left_in(place) if name.startswith("payload.")}
+    assert len(payloads) == 1 + (start == "corrupt")  # the rotten one is kept for a look
+    assert winner.manifest.payload["file"] in payloads
+    assert WaitingP(tmp_path, WorldParams()).load() == expected(WorldParams())
+
+
+def test_an_order_replaces_whatever_is_there(tmp_path: Path) -> None:
+    folder = WaitingP(tmp_path, WorldParams()).key.folder
+    WaitingP(tmp_path, WorldParams()).generate()
+    others: list[WaitingP] = []
+
+    def overtake() -> None:
+        others.append(WaitingP(LocalStore(tmp_path, single_flight=False), WorldParams()))
+        others[0].generate()
+
+    store = FaultyStore(LocalStore(tmp_path), Fault(1, overtake, "after", only=f"replace {folder}/params.json"))
+    ordered = WaitingP(store, WorldParams())
+    ordered.generate()
+    assert ordered.manifest != others[0].manifest
+    assert WaitingP(tmp_path, WorldParams()).manifest == ordered.manifest
+    assert left_in(ordered.persist_filepath) == {
+        ordered.manifest.payload["file"],
+        "manifest.json",
+        "params.json",
+        "generation.log",
+    }
+
+
+# What a payload, a format or a store does, and nobody foresaw
+
+
+@pytest.mark.parametrize("threads", [True, False])
+@pytest.mark.parametrize("error", [RuntimeError("on purpose"), persistable.MissingDependencyError("on purpose")])
+def test_whatever_goes_wrong_while_a_payload_is_settled_leaves_it_in_memory(
+    tmp_path: Path, error: Exception, threads: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class UnsettledStore(WrapperStore):
+        def settle(self, spool: str) -> None:
+            raise error
+
+    if not threads:
+        monkeypatch.setattr("threading.Thread.start", lambda thread: (_ for _ in ()).throw(RuntimeError("no thread")))
+    asked = WaitingP(UnsettledStore(LocalStore(tmp_path)), WorldParams())
+    with pytest.raises(PersistError, match=r"Error: on purpose\. The payload is still in memory") as caught:
+        asked.load_generate()
+    assert caught.value.__cause__ is error
+    assert asked.payload == expected(WorldParams())
+    assert not any("payload" in name for name in left_in(asked.persist_filepath))
+
+
+def test_a_format_that_writes_nothing_is_told_so(tmp_path: Path) -> None:
+    class ForgetfulIO(FolderIO):
+        format_id: ClassVar[str] = "test.forgetful"
+
+        def _save(self, payload: bytes, filepath: Path) -> None:
+            filepath.with_suffix(".else").write_bytes(payload)
+
+    asked = WaitingP(tmp_path, WorldParams(), payload_io=ForgetfulIO())
+    with pytest.raises(PersistError, match=r"ForgetfulIO\._save wrote no file at the path that it was given\. The pay"):
+        asked.load_generate()
+    assert not asked.exists()
+    assert asked.payload == expected(WorldParams())
+
+
+def test_a_payload_that_cannot_be_summed_up_is_persisted_all_the_same(tmp_path: Path) -> None:
+    asked = WaitingP(tmp_path, WorldParams())
+    asked._generate_payload = _Shapeless  # type: ignore[method-assign,assignment]
+    asked.load_generate()
+    assert asked.manifest.payload["summary"] == "_Shapeless"
+
+
+class _Shapeless:
+    @property
+    def shape(self) -> Any:
+        raise ZeroDivisionError("on purpose")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(28, "No space left on device"), "OSError: [Errno 28] No space left on device. The"),
+        (ValueError("not so."), "ValueError: not so. The"),
+        (ValueError(), "ValueError. The"),
+    ],
+)
+def test_the_cause_of_a_failure_ends_with_a_full_stop(tmp_path: Path, error: Exception, said: str) -> None:
+    class BrokenIO(FolderIO):
+        format_id: ClassVar[str] = "test.broken too"
+
+        def _save(self, payload: bytes, filepath: Path) -> None:
+            raise error
+
+    with pytest.raises(PersistError, match=re.escape(said)):
+        WaitingP(tmp_path, WorldParams(), payload_io=BrokenIO()).load_generate()

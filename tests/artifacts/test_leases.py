@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -26,7 +28,7 @@ from persistable import (
     artifacts,
 )
 from persistable.keys import ArtifactKey
-from persistable.stores import Store
+from persistable.stores import Store, WrapperStore
 from persistable.testing.faults import CarelessStore, Fault, FaultyStore, fail
 
 KEY = ArtifactKey("0" * 32, "points")
@@ -46,9 +48,15 @@ def _record(store: Store, number: int) -> dict[str, Any]:
     return found
 
 
+def _somebody_else(**more: Any) -> dict[str, Any]:
+    """The record of another process on this host."""
+    who = {**_leases._this_process(), "process": "another"}
+    return {"token": "11111111", "state": "generating", "beat": 0, **who, **more}
+
+
 def _leave(store: Store, number: int = 0, **more: Any) -> dict[str, Any]:
     """Leave a lease of somebody else."""
-    record = {"token": "11111111", "state": "generating", "beat": 0, **_leases._this_process(), **more}
+    record = _somebody_else(**more)
     assert store.create(f"points/{KEY}/lease/{number}", json.dumps(record).encode())
     return record
 
@@ -160,7 +168,7 @@ def test_a_process_of_another_machine_is_never_declared_dead_by_its_pid(
 
 def test_a_process_that_is_not_to_be_seen_is_not_dead(monkeypatch: pytest.MonkeyPatch) -> None:
     """As of other users where /proc is mounted with hidepid."""
-    record = {"token": "1", **_leases._this_process(), "pid": 1}
+    record = _somebody_else(pid=1)
     monkeypatch.setattr(Path, "read_bytes", lambda path: (_ for _ in ()).throw(FileNotFoundError(path)))
     assert not _leases._is_dead(record)
 
@@ -233,13 +241,205 @@ def test_patience_ends_with_an_error_that_names_the_owner_and_the_ways_out(
 ) -> None:
     store = LocalStore(tmp_path, patience=0.2)
     asked = WaitingP(store, WorldParams())
-    record = {**_leases._this_process(), "pid": living.pid, "started": _leases._start_of(living.pid)}
+    record = _somebody_else(pid=living.pid, started=_leases._start_of(living.pid))
     store.create(f"{asked.key.folder}/lease/0", json.dumps(record).encode())
     with pytest.raises(LeaseTimeoutError) as caught:
         asked.load_generate()
     message = str(caught.value)
     for word in (str(asked.key), str(living.pid), record["host"], record["since"], "patience=", "end that process"):
         assert word in message
+
+
+def test_a_waiter_says_at_once_for_whom_and_warns_when_it_takes_long(
+    tmp_path: Path, living: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = LocalStore(tmp_path, patience=0.6)
+    monkeypatch.setattr(_leases, "_WARN_AFTER", 0.1)
+    since = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=12)
+    _leave(store, pid=living.pid, started=_leases._start_of(living.pid), since=since.isoformat(), host="vm")
+    for again, warnings in ((300.0, 1), (0.2, 2)):
+        monkeypatch.setattr(_leases, "_WARN_AGAIN", again)
+        said, warned = list[str](), list[str]()
+        with pytest.raises(LeaseTimeoutError):
+            artifacts.claim(store, KEY, None, said.append, warn=warned.append)
+        assert len(said) == 1
+        assert len(warned) == 1 if warnings == 1 else len(warned) > 1
+        for message in said + warned:
+            assert re.fullmatch(
+                rf"Waiting for process {living.pid} on vm, which has been generating points for 1\d s\.", message
+            )
+
+
+def test_who_generates_is_said_as_far_as_it_is_known(store: LocalStore) -> None:
+    assert _leases._owner({}) == "an unknown process"
+    assert _leases._age({}) == _leases._age({"since": 1}) == _leases._age({"since": "2026"}) == 0.0
+    assert [_leases._duration(seconds) for seconds in (0.4, 119, 300, 36_000)] == ["0 s", "119 s", "5 min", "10 h"]
+
+
+# Interruptions at the worst moment: nothing stays behind, and a retry does not wait
+
+
+class _PatientStore(WrapperStore):
+    """A store on which whoever waits for the time to live waits for an hour."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(LocalStore(folder, fsync=False, time_to_live=3600.0, patience=20.0))
+
+
+def _interrupt(*args: Any, **kwargs: Any) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.fixture
+def patient(tmp_path: Path) -> _PatientStore:
+    return _PatientStore(tmp_path)
+
+
+def test_a_lease_that_is_claimed_and_never_entered_does_not_hold_up_a_retry(patient: _PatientStore) -> None:
+    kept = _acquire(patient)  # as the traceback of an interruption keeps it
+    with _acquire(patient) as lease:
+        assert lease.dead_tokens == {kept.token}
+        assert _record(patient, 1)["token"] == lease.token
+    kept.release()
+    assert list(patient.list("")) == []
+
+
+def test_a_lease_that_is_never_entered_goes_with_its_object(patient: _PatientStore) -> None:
+    lease = _acquire(patient)
+    assert len(list(patient.list(""))) == 1
+    del lease
+    assert list(patient.list("")) == []
+
+
+def test_a_lease_that_another_thread_claimed_and_left_does_not_hold_up_a_retry(patient: _PatientStore) -> None:
+    kept: list[Any] = []
+    thread = threading.Thread(target=lambda: kept.append(_acquire(patient)))
+    thread.start()
+    thread.join()
+    with _acquire(patient) as lease:
+        assert lease.dead_tokens == {kept[0].token}
+
+
+def test_a_lease_that_another_thread_holds_is_waited_for_whether_it_is_entered_yet_or_not(
+    patient: _PatientStore,
+) -> None:
+    claimed, enter, entered, leave = (threading.Event() for _ in range(4))
+
+    def work() -> None:
+        lease = _acquire(patient)
+        claimed.set()
+        enter.wait(20)
+        with lease:
+            entered.set()
+            leave.wait(20)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    claimed.wait(20)
+    assert _acquire(patient, wait=False) is None
+    enter.set()
+    entered.wait(20)
+    assert _acquire(patient, wait=False) is None
+    leave.set()
+    thread.join()
+    with _acquire(patient):
+        assert _record(patient, 0)["pid"] == os.getpid()
+
+
+@pytest.mark.parametrize("at", ["create", "sync", "start", "look"])
+def test_an_interruption_on_the_way_into_a_lease_leaves_nothing(
+    patient: _PatientStore, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    with monkeypatch.context() as patch:
+        if at == "create":
+            patch.setattr(LocalStore, "_link", _interrupt)
+        elif at == "sync":
+            patch.setattr(LocalStore, "_sync_folder", _interrupt)
+        elif at == "start":
+            patch.setattr(threading.Thread, "start", _interrupt)
+        looks = iter([lambda: False, _interrupt if at == "look" else lambda: False])
+        with (
+            pytest.raises(KeyboardInterrupt),
+            _leases.acquire(patient, KEY, lambda: next(looks)(), lambda message: None),  # type: ignore[arg-type,union-attr]
+        ):
+            raise AssertionError("unreachable")
+    assert list(patient.list("")) == []
+    assert not _leases._held.here
+    assert not _leases._this().claims
+    with _acquire(patient):
+        assert _record(patient, 0)["pid"] == os.getpid()
+
+
+def test_an_interruption_while_the_thread_starts_stops_the_thread(
+    patient: _PatientStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+
+    def start_and_interrupt(thread: threading.Thread) -> None:
+        start(thread)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start_and_interrupt)
+        with pytest.raises(KeyboardInterrupt), _acquire(patient):
+            raise AssertionError("unreachable")
+    assert not any(thread.name.startswith("persistable points") for thread in threading.enumerate())
+    assert list(patient.list("")) == []
+
+
+def test_an_interruption_while_a_lease_is_given_back_does_not_hold_up_a_retry(
+    patient: _PatientStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt), _acquire(patient):
+        patch.setattr(WrapperStore, "delete", _interrupt)
+    assert len(list(patient.list(""))) == 1
+    with _acquire(patient):
+        assert _record(patient, 1)["pid"] == os.getpid()
+    assert list(patient.list("")) == []
+
+
+def test_where_no_thread_can_be_started_the_work_goes_on_without_beats(
+    patient: _PatientStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        assert WaitingP(patient, WorldParams()).load_generate() == expected(WorldParams())
+    assert not list(patient.list(WaitingP(patient, WorldParams()).key.folder + "/lease"))
+    assert not _leases._held.here
+
+
+def test_what_is_made_at_the_end_of_the_interpreter_is_persisted(tmp_path: Path, run_python: Any) -> None:
+    code = """if True:
+        import atexit, sys
+        from persistable import Persistable
+        class LateP(Persistable[int, None]):
+            def _generate_payload(self):
+                return 7
+        atexit.register(lambda: print(LateP(sys.argv[1], None).load_generate(), LateP(sys.argv[1], None).load()))
+    """
+    assert run_python(code, str(tmp_path)) == "7 7\n"
+    assert not list(tmp_path.rglob("lease"))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_process_leaves_the_lease_of_its_parent_alone(patient: _PatientStore) -> None:
+    lease = _acquire(patient)
+    with lease:
+        child = os.fork()
+        if not child:
+            status = 1
+            try:
+                lease.__exit__(None, None, None)
+                status = 0 if _acquire(patient, wait=False) is None else 2
+            finally:
+                os._exit(status)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert _record(patient, 0)["token"] == lease.token
+    assert list(patient.list("")) == []
 
 
 # An object that asks for itself

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import errno
 import os
 import pickle
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from persistable.exceptions import StoreError
-from persistable.stores import LocalStore, local
+from persistable.stores import LocalStore, local, store_for
 
 
 @pytest.fixture
@@ -229,6 +230,79 @@ def test_the_time_to_live_is_longer_on_a_network_file_system(tmp_path: Path, mon
     assert LocalStore(tmp_path, time_to_live=5.0).time_to_live == 5.0
     monkeypatch.setattr(local, "_file_system", lambda path: "ext4")
     assert LocalStore(tmp_path).time_to_live == 30.0
+
+
+@pytest.mark.parametrize("name", ["time_to_live", "patience", "leftovers_after"])
+def test_a_time_that_is_no_number_of_seconds_is_refused(tmp_path: Path, name: str) -> None:
+    for value in ("10s", True, [1], dt.timedelta(seconds=1)):
+        with pytest.raises(TypeError, match=f"{name} must be a .*number of seconds, such as 30.0; got "):
+            LocalStore(tmp_path, **{name: value})
+    for value in (-1, float("nan")):
+        with pytest.raises(ValueError, match=f"{name} must be a .*number of seconds"):
+            LocalStore(tmp_path, **{name: value})
+    assert getattr(LocalStore(tmp_path, **{name: 1}), name) == 1
+    if name != "time_to_live":
+        assert getattr(LocalStore(tmp_path, **{name: 0}), name) == 0
+
+
+def test_an_option_that_is_not_known_is_refused_with_those_that_are(tmp_path: Path) -> None:
+    class MyStore(LocalStore):
+        def __init__(self, path: Path, *, speed: int = 1, **options: Any) -> None:
+            super().__init__(path, **options)
+
+    with pytest.raises(
+        TypeError,
+        match=r"^LocalStore has no option 'ttl', 'x'\. Its options are fsync, leftovers_after, patience, "
+        r"single_flight, time_to_live, verify\.$",
+    ):
+        LocalStore(tmp_path, ttl=1, x=2)
+    with pytest.raises(TypeError, match=r"MyStore has no option 'ttl'\. Its options are .*patience.*speed"):
+        MyStore(tmp_path, ttl=1)
+
+
+@pytest.mark.parametrize("make", [LocalStore, store_for])
+def test_a_path_that_is_none_is_refused(make: Any) -> None:
+    with pytest.raises(ValueError, match=r"is empty\. Pass '\.'"):
+        make("")
+    for url in ("s3://bucket/data", Path("s3://bucket/data"), "gs://b"):
+        with pytest.raises(StoreError, match=r"URL.*Pass (a|the) path.*or a Store of your own\.") as caught:
+            make(url)
+        assert str(url)[:3] in str(caught.value)
+    with pytest.raises(TypeError):
+        make(7)
+
+
+def test_a_store_for_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for same in (tmp_path, ".", str(tmp_path), os.fsencode(tmp_path), tmp_path.as_uri(), Path(tmp_path.as_uri())):
+        assert store_for(same).url == str(tmp_path)  # type: ignore[arg-type]
+    assert store_for("C:/data").url == str(tmp_path / "C:/data")
+    store = LocalStore(tmp_path)
+    assert store_for(store) is store
+
+
+def test_a_store_shows_its_options_if_they_are_not_the_usual_ones(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    assert store.time_to_live > 0
+    assert repr(store) == f"LocalStore({str(tmp_path)!r})"
+    store = LocalStore(tmp_path, time_to_live=5.0, fsync=False, verify="digest", patience=60)
+    assert repr(store) == f"LocalStore({str(tmp_path)!r}, fsync=False, patience=60, time_to_live=5.0)"
+    assert repr(eval(repr(store))) == repr(store)
+    assert repr(pickle.loads(pickle.dumps(store))) == repr(store)
+
+
+@pytest.mark.parametrize("method", ["_link", "_sync_folder"])
+def test_an_interruption_leaves_no_empty_folders(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    def interrupt(*args: Any) -> None:
+        raise KeyboardInterrupt
+
+    store.create("there", b"")
+    monkeypatch.setattr(LocalStore, method, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        store.create("name/key/lease/0", b"")
+    assert [entry.path for entry in store.list("")] == ["there"]
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/mounts"), reason="needs Linux")
