@@ -482,6 +482,7 @@ class Persistable(Generic[PayloadT, ParamsT]):
             if memory is not None and memory.key == key:
                 return memory.payload  # type: ignore[no-any-return]
             bad: bytes | None = None
+            problem: str | None = None
             while True:
                 try:
                     return self.__load(key, False, untracked_payload_params)
@@ -491,16 +492,19 @@ class Persistable(Generic[PayloadT, ParamsT]):
                 except ArtifactCorruptError as error:
                     if error.key != key:
                         raise
-                    bad = error.found
-                    warn(f"{error} It is made again.", CorruptArtifactWarning)
+                    bad, problem = error.found, artifacts.problem_of(error)
+                    warn(f"{problem} It is made again.", CorruptArtifactWarning)
                 if not self.__store.single_flight:
                     artifacts.probe(self.__store, key)
-                    made = self.__generate(guard, keys, untracked_payload_params, over=bad)
+                    made = self.__generate(guard, keys, untracked_payload_params, over=bad, problem=problem)
                     break
-                lease = artifacts.claim(self.__store, key, bad, self.logger.info)
+                logger = self.logger
+                lease = artifacts.claim(self.__store, key, bad, logger.info, warn=logger.warning)
                 if lease is not None:
                     with lease:
-                        made = self.__generate(guard, keys, untracked_payload_params, over=bad, lease=lease)
+                        made = self.__generate(
+                            guard, keys, untracked_payload_params, over=bad, problem=problem, lease=lease
+                        )
                     break
             return self.__complete(made, untracked_payload_params)
 
@@ -549,7 +553,9 @@ class Persistable(Generic[PayloadT, ParamsT]):
             If it cannot be written.
         """
         with self.__guarded():
-            self.__commit(self.__in_memory(self.key), force=True)
+            memory = self.__in_memory(self.key)
+            if not self.__commit(memory, force=True):  # somebody was the first to create it, in this very moment
+                self.__commit(memory, force=True)
 
     def validate_payload(self, payload: PayloadT | None = None) -> None:
         """Raise what ``_validate_payload`` raises for `payload`, or for the one in memory if it is None.
@@ -684,6 +690,7 @@ class Persistable(Generic[PayloadT, ParamsT]):
         persist: bool = True,
         force: bool = False,
         over: bytes | None = None,
+        problem: str | None = None,
         lease: Lease | None = None,
     ) -> bool:
         """Make the payload, and persist it; return whether it is what we made that counts."""
@@ -731,7 +738,7 @@ class Persistable(Generic[PayloadT, ParamsT]):
         head = {"version": self.version, "code": code}
         artifact = Artifact(payload, sections, head, tree, "\n".join([*log, ""]))
         self.__memory = memory = memory._replace(artifact=artifact)
-        if persist and not self.__commit(memory, lease=lease, over=over, force=force):
+        if persist and not self.__commit(memory, lease=lease, over=over, problem=problem, force=force):
             self.logger.info(f"{self.__name} {key} was persisted by somebody else meanwhile: theirs counts.")
             self.__load(key, False, untracked)
             return False
@@ -748,13 +755,27 @@ class Persistable(Generic[PayloadT, ParamsT]):
         return self.__memory.payload  # type: ignore[no-any-return]
 
     def __commit(
-        self, memory: _Memory, *, lease: Lease | None = None, over: bytes | None = None, force: bool = False
+        self,
+        memory: _Memory,
+        *,
+        lease: Lease | None = None,
+        over: bytes | None = None,
+        problem: str | None = None,
+        force: bool = False,
     ) -> bool:
         """Persist what is in memory; return whether it counts, or somebody else has committed first."""
         artifact = memory.artifact or self.__as_loaded(memory)
         artifact = artifact._replace(sections={**artifact.sections, **self.__annotations()})
         manifest = artifacts.commit(
-            self.__store, memory.key, artifact, self.__io, suffix=self.__suffix, lease=lease, over=over, force=force
+            self.__store,
+            memory.key,
+            artifact,
+            self.__io,
+            suffix=self.__suffix,
+            lease=lease,
+            over=over,
+            problem=problem,
+            force=force,
         )
         if manifest is None:
             return False

@@ -75,7 +75,7 @@ def keys_of(root: Node) -> dict[int, str]:
         If params cannot be fingerprinted, or if the nodes form a cycle.
     """
     keys: dict[int, str] = {}
-    for node in walk(root):
+    for node in walk(root) if root.tracked_persistable_dependencies else (root,):
         upstreams = node.tracked_persistable_dependencies
         try:
             keys[id(node)] = fingerprint(
