@@ -288,9 +288,8 @@ class LocalStore(Store):
     def _remove_empty_folders(self, folder: str) -> None:
         while len(folder) > len(self._root):
             try:
-                os.rmdir(folder)
-            except FileNotFoundError:
-                pass  # the one above it may be there
+                with contextlib.suppress(FileNotFoundError):  # the one above it may be there all the same
+                    os.rmdir(folder)
             except OSError:
                 return  # not empty, or not ours to remove
             folder = os.path.dirname(folder)
