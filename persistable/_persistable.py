@@ -6,13 +6,12 @@ import contextlib
 import datetime as dt
 import logging
 import os
-import threading
 import time
 import types
 from collections.abc import Iterable, Mapping
 from logging import Logger
 from pathlib import Path
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, NoReturn, TypeAlias, TypeVar
 
 from . import _legacy, _source, artifacts
@@ -26,6 +25,7 @@ from ._declared import (
     params_type_of,
     snake_case,
 )
+from ._guard import Generation, Guard, Notes, first, running
 from ._hooks import call, hooks_of
 from ._leases import Lease
 from ._logs import PayloadLogger, logger_for, recording
@@ -37,7 +37,6 @@ from .exceptions import (
     CorruptArtifactWarning,
     InvalidPayloadError,
     InvalidPayloadWarning,
-    LeaseTimeoutError,
     ManifestVersionError,
     NoPayloadError,
     ParamsChangedWarning,
@@ -70,14 +69,6 @@ _stale_said: set[tuple[type, tuple[str, ...]]] = set()
 """Class and what changed in it, where it has been said: a hundred artifacts of one class need it once."""
 
 
-class _Notes:
-    """What a generation notes beside its payload."""
-
-    def __init__(self, metrics: Mapping[str, Any] | None = None, tags: Iterable[str] = ()) -> None:
-        self.metrics = dict(metrics or {})
-        self.tags = list(tags)
-
-
 class _Memory(NamedTuple):
     """A payload in memory, the key that it was made or loaded under, and its record."""
 
@@ -85,60 +76,7 @@ class _Memory(NamedTuple):
     payload: Any
     manifest: Manifest | None
     artifact: Artifact | None  # what persist() needs, where the payload was made here
-    notes: _Notes | None  # None: as the manifest says
-
-
-class _Guard:
-    """One operation at a time on one object; an operation may lead to another one in its own thread."""
-
-    __slots__ = ("lock", "notes", "owner", "patience", "pid")
-
-    def __init__(self, owner: str, patience: float) -> None:
-        self.lock = threading.RLock()
-        self.notes: _Notes | None = None  # of the generation that is running
-        self.owner = owner
-        self.patience = min(patience, threading.TIMEOUT_MAX)
-        self.pid = os.getpid()
-
-    def __enter__(self) -> _Guard:
-        if not self.lock.acquire(timeout=self.patience):
-            raise LeaseTimeoutError(
-                f"Waited {self.patience:.0f} s for another thread that is busy with {self.owner}. If two threads wait "
-                f"for each other's payloads, declare these as dependencies."
-            )
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.lock.release()
-
-
-class _Generation(NamedTuple):
-    """A generation that runs in this thread: whose, and the keys of all that it may depend on."""
-
-    payload_name: str
-    keys: frozenset[str]
-
-
-class _Running(threading.local):
-    def __init__(self) -> None:
-        self.generations: list[_Generation] = []
-
-
-_running = _Running()
-
-_first = threading.Lock()
-"""Held while an object gets its guard: two threads may ask it for its payload at once."""
-
-
-def _renew_after_fork() -> None:
-    global _first
-    _first = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_after_fork)
+    notes: Notes | None  # None: as the manifest says
 
 
 class Persistable(Generic[PayloadT, ParamsT]):
@@ -247,7 +185,7 @@ class Persistable(Generic[PayloadT, ParamsT]):
         self.__suffix = None if payload_file_suffix is None else checked_suffix(payload_file_suffix)
         self.__dependencies: Mapping[str, Persistable[Any, Any]] = _NO_DEPENDENCIES
         self.__memory: _Memory | None = None
-        self.__guard: _Guard | None = None  # made when it is needed: most upstreams of a hit need none
+        self.__guard: Guard | None = None  # made when it is needed: most upstreams of a hit need none
         self.__logger = logger
         self.params = params
         if tracked_persistable_dependencies is not None:
@@ -575,18 +513,18 @@ class Persistable(Generic[PayloadT, ParamsT]):
     # -----------------------------------------------------------------------------------------------------------------
     # How it is done. Keys are computed once per operation, and passed down.
 
-    def __guarded(self) -> _Guard:
+    def __guarded(self) -> Guard:
         guard = self.__guard
         if guard is None or guard.pid != os.getpid():  # forked, maybe while a thread that is not there now held it
-            with _first:
+            with first():
                 guard = self.__guard
                 if guard is None or guard.pid != os.getpid():
-                    guard = self.__guard = _Guard(self.__name, self.__store.patience)
+                    guard = self.__guard = Guard(self.__name, self.__store.patience)
         return guard
 
     def __note_use(self, key: str) -> None:
         """Warn where a generation in this thread uses a payload that its own key does not know of."""
-        generations = _running.generations
+        generations = running.generations
         if generations and key not in generations[-1].keys:
             owner = generations[-1].payload_name
             warn(
@@ -595,14 +533,14 @@ class Persistable(Generic[PayloadT, ParamsT]):
                 UntrackedDependencyWarning,
             )
 
-    def __notes(self, to_write: str = "") -> _Notes:
+    def __notes(self, to_write: str = "") -> Notes:
         if (notes := self.__guarded().notes) is not None:
             return notes
         memory = self.__memory
         if memory is not None:
             if (notes := memory.notes) is None:
                 manifest = memory.manifest
-                notes = _Notes(manifest.metrics, manifest.tags) if manifest is not None else _Notes()
+                notes = Notes(manifest.metrics, manifest.tags) if manifest is not None else Notes()
                 self.__memory = memory._replace(notes=notes)
             return notes
         if to_write:
@@ -610,8 +548,8 @@ class Persistable(Generic[PayloadT, ParamsT]):
         try:
             manifest = artifacts.read_manifest(self.__store, self.key)
         except PersistableError:
-            return _Notes()
-        return _Notes(manifest.metrics, manifest.tags)
+            return Notes()
+        return Notes(manifest.metrics, manifest.tags)
 
     def __in_memory(self, key: ArtifactKey) -> _Memory:
         memory = self.__memory
@@ -683,7 +621,7 @@ class Persistable(Generic[PayloadT, ParamsT]):
 
     def __generate(
         self,
-        guard: _Guard,
+        guard: Guard,
         keys: Mapping[int, str],
         untracked: dict[str, Any],
         *,
@@ -700,8 +638,8 @@ class Persistable(Generic[PayloadT, ParamsT]):
         upstreams, tree, params = dict(self.__dependencies), readable_tree(self), readable_params(self.params)
         code, parts = _source.digests_of(kind), _source.parts_of(kind)
         started, clock = dt.datetime.now(dt.UTC), time.perf_counter()
-        before, guard.notes = self.__memory, _Notes()
-        _running.generations.append(_Generation(self.__name, frozenset(keys.values())))
+        before, guard.notes = self.__memory, Notes()
+        running.generations.append(Generation(self.__name, frozenset(keys.values())))
         try:
             with recording() as log:
                 try:
@@ -720,7 +658,7 @@ class Persistable(Generic[PayloadT, ParamsT]):
                         artifacts.record_failure(self.__store, key, "\n".join([*log, traceback.format_exc()]))
                     raise
         finally:
-            _running.generations.pop()
+            running.generations.pop()
             guard.notes = None
         memory = self.__memory
         if key_of(self) != key:

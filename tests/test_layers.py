@@ -16,7 +16,7 @@ FLOORS = [
     {"_integrity", "_canonical"},
     {"_source", "manifest", "keys", "params", "fileio", "stores"},
     {"_leases", "lineage"},
-    {"artifacts", "_declared", "_legacy"},
+    {"artifacts", "_declared", "_guard", "_legacy"},
     {"_persistable"},
     {"testing", "__init__"},
 ]
