@@ -34,6 +34,7 @@ from typing import Any, NamedTuple
 from . import _leases
 from ._integrity import digest_file, digest_of_files, files_below, new_token
 from ._leases import Lease
+from ._leftovers import sweep
 from ._warn import warn as _warn
 from .exceptions import (
     ArtifactCorruptError,
@@ -63,6 +64,8 @@ __all__ = [
 
 _REFUSED = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 """What a store answers when it has not written; after any other failure, it may have."""
+
+_NAME_OF_PAYLOAD = re.compile(rb'"(payload\.[0-9a-f]{8}[\w.-]*)"', re.ASCII)  # also in a damaged manifest
 
 _READS_OF_A_BAD_MANIFEST = 3
 _WAY_OUT = " load_generate() makes it again; generate() too."
@@ -392,7 +395,7 @@ def commit(
                 if manifest_bytes(store, key) != manifest.data:
                     _drop_quietly(store, path)
         raise _not_persisted(key, error) from error
-    _sweep(store, key, manifest, lease.dead_tokens if lease else set(), None if before == over else before)
+    sweep(store, key, manifest, lease.dead_tokens if lease else set(), None if before == over else before)
     return manifest
 
 
@@ -524,55 +527,6 @@ def record_failure(store: Store, key: ArtifactKey, log: str) -> None:
 
 def _now() -> str:
     return dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Cleaning up: what is known to be left over, and never what is not known
-
-
-_NAME_OF_PAYLOAD = re.compile(rb'"(payload\.[0-9a-f]{8}[\w.-]*)"', re.ASCII)  # also in a damaged manifest
-
-_LEFTOVER = re.compile(
-    r"(?:spool\.)?payload\.(?P<token>[0-9a-f]{8})(?:\.[^/]*)?(?:/.*)?"  # written, or being written, and never named
-    r"|lease/\d+|probe\.[0-9a-f]{8}"
-    r"|failed-\d{8}T[\d.]+Z\.log|(?P<evidence>corrupt-\d{8}T[\d.]+Z\.json)"
-    r"|(?:manifest\.json|params\.json|generation\.log|failed-[^/]*|corrupt-[^/]*|probe\.\w+|lease/\d+)\.[0-9a-f]{8}\.tmp"
-)
-
-
-def _sweep(store: Store, key: ArtifactKey, manifest: Manifest, dead_tokens: set[str], before: bytes | None) -> None:
-    """Remove what no manifest names: at once where nobody can need it any more, by age where somebody might.
-
-    Ages are taken between files of the store, because its clock may differ from ours. What a corrupt manifest may
-    have named stays as long as the evidence of it does.
-    """
-    dead = set(dead_tokens)
-    if before is not None:
-        with contextlib.suppress(ValueError, PersistableError):  # corrupt, or of a newer library: by age
-            dead.add(Manifest.parse(before).payload["file"].split(".")[1])
-    try:
-        entries = {entry.path.removeprefix(f"{key.folder}/"): entry for entry in store.list(key.folder)}
-        newest = entries["manifest.json"].modified
-        known = {name: match for name in entries if (match := _LEFTOVER.fullmatch(name))}
-        # A payload that is a folder is as young as its youngest file.
-        touched: dict[str, float] = {}
-        for name in known:
-            unit = _unit(name)
-            touched[unit] = max(touched.get(unit, 0.0), entries[name].modified)
-        old = {unit for unit, modified in touched.items() if newest - modified > store.leftovers_after}
-        held = any(match["evidence"] and name not in old for name, match in known.items())
-        for unit, token in {_unit(name): match["token"] for name, match in known.items()}.items():
-            if unit == manifest.payload["file"]:
-                continue
-            if token in dead or (unit in old and not (token and held)):
-                store.drop(f"{key.folder}/{unit}")
-    except (OSError, KeyError):
-        return  # somebody else's files, or a store that is gone: the artifact is there, and that is what counts
-
-
-def _unit(name: str) -> str:
-    """Return what is removed as a whole: a payload, which may be a folder; else the file itself."""
-    return name if name.startswith("lease/") else name.partition("/")[0]
 
 
 def _drop_quietly(store: Store, path: str) -> None:

@@ -15,7 +15,7 @@ FLOORS = [
     {"exceptions", "_hooks", "_logs", "_provenance", "_warn"},
     {"_integrity", "_canonical"},
     {"_source", "manifest", "keys", "params", "fileio", "stores"},
-    {"_leases", "lineage"},
+    {"_leases", "_leftovers", "lineage"},
     {"artifacts", "_declared", "_guard", "_legacy"},
     {"_persistable"},
     {"testing", "__init__"},

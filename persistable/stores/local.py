@@ -111,8 +111,7 @@ class LocalStore(Store):
         return self._fail("read", path, failure)
 
     def create(self, path: str, data: bytes) -> bool:
-        target = self._root + path
-        try:
+        with self._writing(path) as target:
             temporary = self._write_beside(target, data)
             try:
                 created = self._link(temporary, target, data)
@@ -120,27 +119,16 @@ class LocalStore(Store):
                 _unlink(temporary)
             if created:
                 self._sync_folder(os.path.dirname(target))
-        except BaseException as error:
-            self._remove_empty_folders(os.path.dirname(target))
-            if isinstance(error, OSError):
-                self._fail("write", path, error)
-            raise
         return created
 
     def replace(self, path: str, data: bytes) -> None:
-        target = self._root + path
-        try:
+        with self._writing(path) as target:
             temporary = self._write_beside(target, data)
             try:
                 _rename(temporary, target)
             finally:
                 _unlink(temporary)
             self._sync_folder(os.path.dirname(target))
-        except BaseException as error:
-            self._remove_empty_folders(os.path.dirname(target))
-            if isinstance(error, OSError):
-                self._fail("write", path, error)
-            raise
 
     def list(self, folder: str) -> Iterator[Entry]:
         try:
@@ -220,6 +208,18 @@ class LocalStore(Store):
             except FileNotFoundError:  # no folder yet; or no more, if another process removed it as empty
                 self._make_folder(os.path.dirname(path))
         raise FileNotFoundError(errno.ENOENT, "the folder vanishes as soon as it is made", path)
+
+    @contextlib.contextmanager
+    def _writing(self, path: str) -> Iterator[str]:
+        """Give the place of `path`; whatever goes wrong leaves no empty folder, and an OSError says what to do."""
+        target = self._root + path
+        try:
+            yield target
+        except BaseException as error:
+            self._remove_empty_folders(os.path.dirname(target))
+            if isinstance(error, OSError):
+                self._fail("write", path, error)
+            raise
 
     def _write_beside(self, target: str, data: bytes) -> str:
         """Write `data` to a new file beside `target`, down to the disk, and return where."""
