@@ -17,9 +17,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from ._measure import CASES, Bench, Case, Row
+from ._measure import CASES, Bench, Case, Row, Skip
 
-_MODULES = ("cases_import", "cases_hits", "cases_keys", "cases_large")  # in the order of the table
+_MODULES = ("cases_import", "cases_hits", "cases_keys", "cases_large", "cases_remote")  # in the order of the table
 
 _COLUMNS = ("case", "reach", "measured", "noise", "unit", "", "min / median of", "")
 
@@ -38,15 +38,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     width = max(len(case.title) for case in cases)
     print(_line(width, *_COLUMNS).rstrip())
     found: list[tuple[Case, Row]] = []
+    records: list[dict[str, Any]] = []
     for case in cases:
-        row = _middle([_measured(case, options) for _ in range(options.repeat)])
+        try:
+            row = _middle([_measured(case, options) for _ in range(options.repeat)])
+        except Skip as reason:
+            records.append({"case": case.name, "title": case.title, "verdict": "skipped", "note": str(reason)})
+            print(_line(width, case.title, "", "", "", "", "skipped", "", str(reason)), flush=True)
+            continue
         found.append((case, row))
+        records.append(_record(case, row))
         print(_line(width, *_cells(case, row)).rstrip(), flush=True)
     missed = [case.name for case, row in found if not row.reached]
     if missed and not options.quick:
         print(f"Not reached: {', '.join(missed)}.")
     if options.json:
-        report = {"machine": _machine(), "rows": [_record(case, row) for case, row in found]}
+        report = {"machine": _machine(), "rows": records}
         options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     return 1 if options.check and missed and not options.quick else 0
 
@@ -90,7 +97,7 @@ def _cells(case: Case, row: Row) -> tuple[str, ...]:
 
 def _line(width: int, title: str, reach: str, measured: str, noise: str, unit: str, *rest: str) -> str:
     verdict, times, note = rest
-    return f"{title:<{width}}  {reach:>6}  {measured:>8}  {noise:>7}  {unit:<28}  {verdict:<6}  {times}  {note}"
+    return f"{title:<{width}}  {reach:>6}  {measured:>8}  {noise:>7}  {unit:<28}  {verdict:<7}  {times}  {note}"
 
 
 def _duration(seconds: float) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from persistable import FileIO, Persistable, PersistableParams
+from persistable import FileIO, Persistable, PersistableParams, Store
 from persistable.fileio import NpyFileIO
 
 from ._subjects import Array
@@ -32,9 +32,11 @@ class Large(Persistable[Array, LargeParams]):
         return self.source
 
 
-def large(folder: Path, size: int, *, of: Array | None = None, payload_io: FileIO[Any] | None = None) -> Large:
+def large(
+    data_dir: Path | Store, size: int, *, of: Array | None = None, payload_io: FileIO[Any] | None = None
+) -> Large:
     """Return a new persistable of an array of `size` bytes; by npy, if nothing else is said."""
-    persistable = Large(folder, LargeParams(size), payload_io=payload_io or NpyFileIO())
+    persistable = Large(data_dir, LargeParams(size), payload_io=payload_io or NpyFileIO())
     if of is not None:
         persistable.source = of
     return persistable

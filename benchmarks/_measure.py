@@ -16,7 +16,19 @@ from statistics import median, quantiles
 from time import perf_counter
 from typing import Any, NamedTuple, TypeAlias
 
-__all__ = ["CASES", "Bench", "Case", "Function", "Row", "case", "compare", "compare_speed", "interleave", "spread"]
+__all__ = [
+    "CASES",
+    "Bench",
+    "Case",
+    "Function",
+    "Row",
+    "Skip",
+    "case",
+    "compare",
+    "compare_speed",
+    "interleave",
+    "spread",
+]
 
 Function: TypeAlias = Callable[[], Any]
 
@@ -80,6 +92,10 @@ class Row:
     def reached(self) -> bool:
         """Whether the figure is what it must be."""
         return self.measured >= self.reach if self.at_least else self.measured <= self.reach
+
+
+class Skip(Exception):
+    """A case that cannot run on this machine, and why."""
 
 
 class Case(NamedTuple):

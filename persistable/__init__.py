@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._persistable import Persistable as Persistable
+    from .cloud import CloudFileIO as CloudFileIO
     from .exceptions import *  # noqa: F403
     from .fileio import (
         AutoFileIO as AutoFileIO,
@@ -37,8 +38,14 @@ if TYPE_CHECKING:
         untracked as untracked,
     )
     from .stores import (
+        CachedStore as CachedStore,
+        FsspecStore as FsspecStore,
         LocalStore as LocalStore,
+        ObjectStore as ObjectStore,
+        ReadOnlyStore as ReadOnlyStore,
+        RetryStore as RetryStore,
         Store as Store,
+        store_for as store_for,
     )
 
 __version__ = "2.0.0"
@@ -48,7 +55,17 @@ _HOMES = {
     "params": ("PersistableParams", "added", "untracked"),
     "keys": ("content_digest", "register_encoder"),
     "manifest": ("Manifest",),
-    "stores": ("LocalStore", "Store"),
+    "cloud": ("CloudFileIO",),
+    "stores": (
+        "CachedStore",
+        "FsspecStore",
+        "LocalStore",
+        "ObjectStore",
+        "ReadOnlyStore",
+        "RetryStore",
+        "Store",
+        "store_for",
+    ),
     "fileio": (
         "AutoFileIO",
         "BytesFileIO",
@@ -75,6 +92,7 @@ _HOMES = {
         "ManifestVersionError",
         "MissingDependencyError",
         "NoPayloadError",
+        "OfflineWarning",
         "ParamsChangedWarning",
         "ParamsError",
         "PayloadError",

@@ -82,6 +82,14 @@ def digest_of_files(files: Mapping[str, tuple[int, str]]) -> str:
     return digest("".join(lines).encode("utf-8", "surrogatepass"))
 
 
+def digest_payload(path: str) -> tuple[int, str, dict[str, tuple[int, str]] | None]:
+    """Return size in bytes, digest and (of a folder) files of a payload that has just been written to `path`."""
+    if not os.path.isdir(path):
+        return *digest_file(path), None
+    files = {name: digest_file(file) for name, file in files_below(path)}
+    return sum(size for size, _ in files.values()), digest_of_files(files), files
+
+
 class StoredPayload:
     """A payload on a local path, with what its manifest says of it.
 

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import re
+from typing import Any
 
+from ._payloads import drop_payload
 from .exceptions import PersistableError
+from .fileio import FileIO
 from .keys import ArtifactKey
 from .manifest import Manifest
 from .stores import Store
@@ -23,13 +26,21 @@ _LEFTOVER = re.compile(
 )
 
 
-def sweep(store: Store, key: ArtifactKey, manifest: Manifest, dead_tokens: set[str], before: bytes | None) -> None:
+def sweep(
+    store: Store,
+    key: ArtifactKey,
+    manifest: Manifest,
+    dead_tokens: set[str],
+    before: bytes | None,
+    fileio: FileIO[Any],
+) -> None:
     """Remove what no manifest names: at once where nobody can need it any more, by age where somebody might.
 
     Ages are taken between files of the store, because its clock may differ from ours. What a corrupt manifest may
-    have named stays as long as the evidence of it does.
+    have named stays as long as the evidence of it does. `fileio`, which wrote what `manifest` names, is taken to have
+    written what has the same suffix.
     """
-    dead = set(dead_tokens)
+    dead, suffix = set(dead_tokens), manifest.payload["file"][len("payload.01234567") :]
     if before is not None:
         with contextlib.suppress(ValueError, PersistableError):  # corrupt, or of a newer library: by age
             dead.add(Manifest.parse(before).payload["file"].split(".")[1])
@@ -48,7 +59,10 @@ def sweep(store: Store, key: ArtifactKey, manifest: Manifest, dead_tokens: set[s
             if unit == manifest.payload["file"]:
                 continue
             if token in dead or (unit in old and not (token and held)):
-                store.drop(f"{key.folder}/{unit}")
+                if token and unit.endswith(suffix):
+                    drop_payload(store, f"{key.folder}/{unit}", fileio)
+                else:
+                    store.drop(f"{key.folder}/{unit}")
     except (OSError, KeyError):
         return  # somebody else's files, or a store that is gone: the artifact is there, and that is what counts
 

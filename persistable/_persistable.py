@@ -53,7 +53,7 @@ from .keys import ArtifactKey
 from .lineage import key_of, keys_of, params_tree, readable_params, readable_tree
 from .manifest import Manifest
 from .params import check_params, check_roles, plain_numbers, readable
-from .stores import Store, store_for
+from .stores import DataDir, Store, store_for
 
 __all__ = ["Persistable"]
 
@@ -89,7 +89,8 @@ class Persistable(Generic[PayloadT, ParamsT]):
     Parameters
     ----------
     data_dir : str, Path or Store
-        Where artifacts are. Nothing is touched until a payload is asked for.
+        Where artifacts are: a folder, a URL (``s3://bucket/prefix``), a UPath, or a store. Nothing is touched until a
+        payload is asked for.
     params : ParamsT
         What defines the payload: a dataclass (:class:`~persistable.PersistableParams`), an attrs object, a pydantic
         model, or None.
@@ -105,6 +106,11 @@ class Persistable(Generic[PayloadT, ParamsT]):
         Whether to log to the console from INFO up.
     logger : Logger, optional
         A logger to use instead of ``persistable.<payload name>``.
+    storage_options : mapping, optional
+        Credentials, endpoint and the like of a URL; see :func:`~persistable.store_for`.
+    cache_dir : path, optional
+        A folder on this machine that keeps what is read from, and written to, a place behind a network. For URLs, the
+        environment variable ``PERSISTABLE_CACHE_DIR`` is the default.
 
     Raises
     ------
@@ -167,7 +173,7 @@ class Persistable(Generic[PayloadT, ParamsT]):
 
     def __init__(
         self,
-        data_dir: str | os.PathLike[str] | Store,
+        data_dir: DataDir,
         params: ParamsT,
         tracked_persistable_dependencies: Dependencies = None,
         *,
@@ -176,9 +182,11 @@ class Persistable(Generic[PayloadT, ParamsT]):
         payload_file_suffix: str | None = None,
         verbose: bool = False,
         logger: Logger | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
     ) -> None:
         # Two underscores: a subclass is its user's, and may well have a _lock or a _load of its own.
-        self.__store = store_for(data_dir)
+        self.__store = store_for(data_dir, storage_options=storage_options, cache_dir=cache_dir)
         self.__store_was_given = self.__store is data_dir
         self.__name = self._default_payload_name if payload_name is None else checked_name(payload_name)
         self.__io: FileIO[PayloadT] = _DEFAULT_IO if payload_io is None else checked_io(payload_io)

@@ -32,9 +32,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import _leases
-from ._integrity import digest_file, digest_of_files, files_below, new_token
+from ._integrity import digest_payload, new_token
 from ._leases import Lease
 from ._leftovers import sweep
+from ._payloads import drop_payload, load_payload
 from ._warn import warn as _warn
 from .exceptions import (
     ArtifactCorruptError,
@@ -44,7 +45,7 @@ from .exceptions import (
     PersistError,
     StoreError,
 )
-from .fileio import FileIO, fileio_for
+from .fileio import FileIO
 from .keys import ArtifactKey
 from .manifest import Manifest, PayloadRecord
 from .stores import Store
@@ -149,7 +150,9 @@ def load(store: Store, key: ArtifactKey, payload_io: FileIO[Any]) -> tuple[Any, 
     manifest = read_manifest(store, key)
     while True:
         try:
-            return _load_payload(store, key, manifest, payload_io), manifest
+            payload = manifest.head["payload"]
+            path = f"{key.payload_name}/{key}/{payload['file']}"
+            return load_payload(store, path, payload, payload_io, store.verify, key), manifest
         except Exception as error:
             # It may have been replaced, and its payload dropped, since it was read; and that again and again.
             again = read_manifest(store, key)
@@ -159,27 +162,6 @@ def load(store: Store, key: ArtifactKey, payload_io: FileIO[Any]) -> tuple[Any, 
                     error.args = (problem_of(error) + _WAY_OUT,)
                 raise
             manifest = again
-
-
-def _load_payload(store: Store, key: ArtifactKey, manifest: Manifest, payload_io: FileIO[Any]) -> Any:
-    payload = manifest.head["payload"]
-    if payload["format"] != payload_io.format_id or payload["format_version"] != payload_io.version:
-        payload_io = fileio_for(payload["format"], payload["format_version"], payload_io)
-    file = f"{key.payload_name}/{key}/{payload['file']}"
-    try:
-        path = store.fetch(file)
-    except FileNotFoundError:
-        raise ArtifactCorruptError(f"The payload file {file} is missing in {store.url}.", key) from None
-    try:
-        return payload_io.load(manifest.stored(path, store.verify))
-    except PersistableError:
-        raise
-    except Exception as error:
-        error.add_note(
-            f"persistable: this was raised by {type(payload_io).__qualname__} while it loaded {key.payload_name} "
-            f"{key} from {path}, whose bytes are those that were written."
-        )
-        raise
 
 
 def problem_of(error: ArtifactCorruptError) -> str:
@@ -351,7 +333,8 @@ def commit(
         before = replaceable(store, key) if force else manifest_bytes(store, key)
         if before not in (None, over) and not force:
             return None
-        payload = _write_payload(store, key, artifact.payload, payload_io, token, suffix)
+        fileio = payload_io.for_payload(artifact.payload)
+        payload = _write_payload(store, key, artifact.payload, fileio, token, suffix)
     except PersistError:
         raise
     except OSError as error:
@@ -366,13 +349,13 @@ def commit(
         }
         for name, content in notes.items():
             if is_late():
-                _drop_quietly(store, path)
+                _drop_quietly(store, path, fileio)
                 return None
             store.replace(f"{key.folder}/{name}", content)
         if over is not None and before == over:
             _keep_evidence(store, key, over, problem)
     except BaseException as error:
-        _drop_quietly(store, path)
+        _drop_quietly(store, path, fileio)
         if isinstance(error, Exception):
             raise _not_persisted(key, error) from error
         raise
@@ -380,12 +363,12 @@ def commit(
     try:
         if before is None:
             if not store.create(f"{key.folder}/manifest.json", manifest.data):
-                _drop_quietly(store, path)
+                _drop_quietly(store, path, fileio)
                 return None
         else:
             before = manifest_bytes(store, key)
             if not force and before not in (None, over):
-                _drop_quietly(store, path)
+                _drop_quietly(store, path, fileio)
                 return None
             # With force, somebody may have replaced it meanwhile: theirs is the previous one.
             store.replace(f"{key.folder}/manifest.json", manifest.data)
@@ -393,16 +376,16 @@ def commit(
         if error.errno in _REFUSED:
             with contextlib.suppress(OSError):
                 if manifest_bytes(store, key) != manifest.data:
-                    _drop_quietly(store, path)
+                    _drop_quietly(store, path, fileio)
         raise _not_persisted(key, error) from error
-    sweep(store, key, manifest, lease.dead_tokens if lease else set(), None if before == over else before)
+    dead_tokens = lease.dead_tokens if lease else set()
+    sweep(store, key, manifest, dead_tokens, None if before == over else before, fileio)
     return manifest
 
 
 def _write_payload(
-    store: Store, key: ArtifactKey, payload: Any, payload_io: FileIO[Any], token: str, suffix: str | None
+    store: Store, key: ArtifactKey, payload: Any, fileio: FileIO[Any], token: str, suffix: str | None
 ) -> PayloadRecord:
-    fileio = payload_io.for_payload(payload)
     name = f"payload.{token}{fileio.suffix if suffix is None else suffix}"
     spool = store.spool(f"{key.folder}/{name}")
     try:
@@ -422,6 +405,10 @@ def _write_payload(
             raise
         except Exception as error:
             raise _not_persisted(key, error) from error
+    except BaseException:
+        with contextlib.suppress(Exception):  # what it keeps elsewhere is lost track of; it was never named
+            fileio.discard(Path(spool))
+        raise
     finally:
         store.discard(spool)
     return {
@@ -452,18 +439,13 @@ def _digest_while_settling(store: Store, spool: str) -> tuple[int, str, dict[str
     except RuntimeError:  # none to be had, as at the end of the interpreter
         settle()
     try:
-        files = None
-        if os.path.isdir(spool):
-            files = {file: digest_file(path) for file, path in files_below(spool)}
-            size, digest = sum(size for size, _ in files.values()), digest_of_files(files)
-        else:
-            size, digest = digest_file(spool)
+        found = digest_payload(spool)
     finally:
         if settling.ident is not None:
             settling.join()
     if failures:
         raise failures[0]
-    return size, digest, files
+    return found
 
 
 def _summary(payload: Any) -> str:
@@ -529,9 +511,9 @@ def _now() -> str:
     return dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%S.%fZ")
 
 
-def _drop_quietly(store: Store, path: str) -> None:
+def _drop_quietly(store: Store, path: str, fileio: FileIO[Any]) -> None:
     with contextlib.suppress(OSError):  # swept later
-        store.drop(path)
+        drop_payload(store, path, fileio)
 
 
 def _delete_quietly(store: Store, path: str) -> None:

@@ -22,6 +22,7 @@ error is that too, so that ``except FileNotFoundError`` and ``except OSError`` m
     ├── InvalidPayloadWarning            loaded although ``_validate_payload`` refused it
     ├── StaleCodeWarning                 the code has changed since the artifact was made
     ├── CorruptArtifactWarning           a damaged artifact is being made again
+    ├── OfflineWarning                   a store is out of reach, and its cache is used instead
     ├── ParamsChangedWarning             the params changed while the payload was being made
     └── UntrackedDependencyWarning       a generation used a payload that its key does not know of
 
@@ -43,6 +44,7 @@ __all__ = [
     "ManifestVersionError",
     "MissingDependencyError",
     "NoPayloadError",
+    "OfflineWarning",
     "ParamsChangedWarning",
     "ParamsError",
     "PayloadError",
@@ -157,7 +159,15 @@ class LeaseTimeoutError(PersistableError, TimeoutError):
 
 
 class StoreError(PersistableError, OSError):
-    """A place cannot be used, or does not keep the promises that a store needs."""
+    """A place cannot be used, or does not keep the promises that a store needs.
+
+    Attributes
+    ----------
+    transient : bool
+        Whether the same may work a moment later: the place is out of reach, or too busy, or failed inside.
+    """
+
+    transient: bool = False
 
 
 class MissingDependencyError(PersistableError, ImportError):
@@ -191,6 +201,10 @@ class StaleCodeWarning(PersistableWarning):
 
 class CorruptArtifactWarning(PersistableWarning):
     """A damaged artifact was found, and is made again."""
+
+
+class OfflineWarning(PersistableWarning):
+    """A store is out of reach: its cache serves what it holds, and keeps what is made."""
 
 
 class ParamsChangedWarning(PersistableWarning):

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypedDict
 
 from xxhash import xxh3_128_hexdigest
 
-from ._integrity import ALGORITHM, StoredPayload, Verify, digest
+from ._integrity import ALGORITHM, digest
 from .exceptions import ManifestVersionError
 
 __all__ = ["SCHEMA", "Dependency", "Manifest", "PayloadRecord"]
@@ -187,11 +187,6 @@ class Manifest:
     @property
     def tags(self) -> list[str]:
         return self._section("tags")  # type: ignore[no-any-return]
-
-    def stored(self, path: str, verify: Verify) -> StoredPayload:
-        """Return the payload at the local `path`, with what this manifest says of it."""
-        payload = self.head["payload"]
-        return StoredPayload(path, payload["size"], payload["digest"], payload["files"], verify, self.head["key"])
 
     def _section(self, name: str) -> Any:
         body = self._body

@@ -9,6 +9,16 @@ from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))  # servers and proxy are for tests of several folders
+
+from servers import (  # noqa: F401 - fixtures: a real server each, started once per process of pytest
+    moto_server,
+    openssh_server,
+    rclone_s3_server,
+    rclone_sftp_server,
+    s3_server,
+)
+
 
 @pytest.fixture
 def run_python():

@@ -14,6 +14,7 @@ ALL = {
     *("import", "hit", "chain", "ladder", "chain-linear", "ladder-linear", "hit-full-store"),
     *("key-array", "key-array-cores", "key-frame", "key-frame-2d", "key-dict"),
     *("npy-load", "pickle-load", "npy-save", "npy-load-memory", "npy-save-memory"),
+    *("hit-remote", "hit-fsspec", "hit-cached", "hit-offline", "npy-download"),
 }
 
 

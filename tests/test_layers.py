@@ -12,10 +12,11 @@ PACKAGE = Path(__file__).parent.parent / "persistable"
 
 # From the ground up. A module imports only from floors below its own; modules of one floor do not know each other.
 FLOORS = [
-    {"exceptions", "_hooks", "_logs", "_provenance", "_warn"},
+    {"exceptions", "_hooks", "_logs", "_progress", "_provenance", "_warn"},
     {"_integrity", "_canonical"},
     {"_source", "manifest", "keys", "params", "fileio", "stores"},
-    {"_leases", "_leftovers", "lineage"},
+    {"_payloads"},
+    {"_leases", "_leftovers", "cloud", "lineage"},
     {"artifacts", "_declared", "_guard", "_legacy"},
     {"_persistable"},
     {"testing", "__init__"},

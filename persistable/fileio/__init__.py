@@ -78,6 +78,12 @@ def fileio_for(format_id: str, version: int, asked: FileIO[Any]) -> FileIO[Any]:
     if found is None and format_id in _FORMATS:
         module, name = _FORMATS[format_id]
         found = getattr(import_module(f".{module}", __name__), name)._in_place_of(asked)
+    elif found is None and format_id == "cloud":
+        raise PayloadError(
+            "The payload was written by CloudFileIO, and lies in the cloud; payload_io is "
+            f"{asked!r}, which does not know where. Pass payload_io=CloudFileIO(url, {asked!r}), with the "
+            f"URL that it was written with, or call generate() to have the payload written anew."
+        )
     elif found is None and format_id in _known:
         try:
             found = _known[format_id]._in_place_of(asked)

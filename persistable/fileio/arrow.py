@@ -97,6 +97,7 @@ class ParquetFileIO(_ArrowFileIO):
 
     suffix = ".parquet"
     format_id: ClassVar[str] = "parquet"
+    loads_lazily = False
 
     def _write_table(self, table: pa.Table, file: BinaryIO) -> None:
         pq.write_table(table, file)
@@ -136,6 +137,7 @@ class FeatherFileIO(_ArrowFileIO):
 
     suffix = ".feather"
     format_id: ClassVar[str] = "feather"
+    loads_lazily = False
 
     def _write_table(self, table: pa.Table, file: BinaryIO) -> None:
         options = pa.ipc.IpcWriteOptions(compression="lz4")

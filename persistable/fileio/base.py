@@ -51,6 +51,10 @@ class FileIO(ABC, Generic[PayloadT]):
     loading_runs_code : bool
         Whether a file of this format can run code when it is loaded, as a pickle can. Whoever asks for a format that
         cannot is never given one that can, whatever a manifest says.
+    loads_lazily : bool
+        Whether a loaded payload may go on reading its file, as a memory map does: a copy of it that was fetched from
+        elsewhere is then kept for the life of the process, and else removed as soon as it is loaded. Say False in a
+        format whose `_load` reads all that it needs.
     version : int
         Raised when files written from now on cannot be read by the code of before.
     """
@@ -60,6 +64,7 @@ class FileIO(ABC, Generic[PayloadT]):
     version: ClassVar[int] = 1
     payload_is_the_file: ClassVar[bool] = False
     loading_runs_code: bool = False
+    loads_lazily: bool = True
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -101,6 +106,13 @@ class FileIO(ABC, Generic[PayloadT]):
         """
         stored.check()
         return self._load(stored.path)
+
+    def discard(self, filepath: Path) -> None:
+        """Remove what is kept elsewhere of the payload at `filepath`, before that is removed itself.
+
+        For a format that writes more than its file, such as a pointer to a place in the cloud. What is at `filepath`
+        may be half of a payload, or none, or one of another format: what it is not sure to have written, it leaves.
+        """
 
     @classmethod
     def _in_place_of(cls, asked: FileIO[Any]) -> FileIO[Any]:

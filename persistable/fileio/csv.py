@@ -69,6 +69,7 @@ class CsvFileIO(ProvedFileIO):
     """
 
     format_id: ClassVar[str] = "csv"
+    loads_lazily = False
 
     def _write(self, payload: pd.DataFrame, filepath: Path) -> None:
         kind = f"{type(payload).__module__.partition('.')[0]} {type(payload).__qualname__}"

@@ -47,6 +47,7 @@ Convert it first, or use PickleFileIO.
 
     suffix = ".json"
     format_id: ClassVar[str] = "json"
+    loads_lazily = False
 
     def _save(self, payload: Any, filepath: Path) -> None:
         if reason := why_not_json(payload):

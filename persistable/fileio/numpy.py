@@ -72,6 +72,7 @@ class NpyFileIO(FileIO[Array]):
                 f"written. Take 'c' for an array that can be assigned to in memory."
             )
         self.mmap_mode = mmap_mode
+        self.loads_lazily = mmap_mode is not None
 
     def __repr__(self) -> str:
         return f"{type(self).__qualname__}({f'mmap_mode={self.mmap_mode!r}' if self.mmap_mode else ''})"
@@ -118,6 +119,7 @@ class NpzFileIO(FileIO[dict[str, Array]]):
 
     suffix = ".npz"
     format_id: ClassVar[str] = "npz"
+    loads_lazily = False
 
     def _save(self, payload: dict[str, Array], filepath: Path) -> None:
         if type(payload) is not dict:

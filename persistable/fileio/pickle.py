@@ -59,6 +59,7 @@ class PickleFileIO(FileIO[PayloadT]):
 
     suffix = ".pickle"
     format_id: ClassVar[str] = "pickle"
+    loads_lazily = False
     loading_runs_code = True
 
     def _save(self, payload: PayloadT, filepath: Path) -> None:

@@ -32,6 +32,7 @@ class TextFileIO(FileIO[str]):
 
     suffix = ".txt"
     format_id: ClassVar[str] = "text"
+    loads_lazily = False
 
     def _save(self, payload: str, filepath: Path) -> None:
         if type(payload) is not str:
@@ -74,6 +75,7 @@ class BytesFileIO(FileIO[bytes]):
 
     suffix = ".bin"
     format_id: ClassVar[str] = "bytes"
+    loads_lazily = False
 
     def _save(self, payload: bytes, filepath: Path) -> None:
         if type(payload) is not bytes:

@@ -6,6 +6,11 @@ bucket keep the same promises:
 - ``read``, ``create``, ``replace``, ``list``, ``delete`` for manifests, leases and logs;
 - ``fetch`` and ``put`` for payloads, which are written once and never changed (``drop`` follows from the five).
 
+A store whose payloads lie elsewhere copies them here (:class:`~persistable.stores.remote.RemoteStore`): ``release``
+says that a copy is not needed any more, ``forget`` that a copy which is kept is not what was written. What a store
+cannot do it says with a :class:`~persistable.exceptions.StoreError`, whose ``transient`` tells whether a later try may
+succeed.
+
 Paths are relative to the store's root, with ``/`` between their parts. A store knows nothing of formats.
 ``persistable.testing.StoreConformance`` checks an implementation.
 """
@@ -66,6 +71,9 @@ class Store(ABC):
 
     default_time_to_live = 30.0
 
+    put_moves: bool = True
+    """Whether ``put`` may take the file at its local path away; else it is still there, to be used or discarded."""
+
     def __init__(
         self,
         *,
@@ -116,11 +124,24 @@ class Store(ABC):
             If the store cannot be read.
         """
 
+    def read_if_changed(self, path: str, etag: str | None) -> tuple[bytes, str | None] | None:
+        """Return the content of the small file at `path`, and its entity tag; None if that is still `etag`.
+
+        For caches: where a place knows tags, an unchanged file costs one request, and no transfer.
+
+        Raises
+        ------
+        FileNotFoundError, StoreError
+            As for :meth:`read`.
+        """
+        return self.read(path), None
+
     @abstractmethod
     def create(self, path: str, data: bytes) -> bool:
         """Write a small file that must not exist yet: of many callers, exactly one gets True.
 
-        A reader sees all of `data` or no file. `data` holds something that only this caller could have written.
+        A reader sees all of `data` or no file. `data` holds something that only this call could have written: where
+        an answer was lost, a store reads the file back to learn whether it was this call that succeeded.
 
         Raises
         ------
@@ -151,10 +172,17 @@ class Store(ABC):
         """Remove the file at `path`; that there is none is fine."""
 
     @abstractmethod
-    def fetch(self, path: str) -> str:
+    def fetch(self, path: str, size: int | None = None) -> str:
         """Return a local path that holds the payload (a file or a folder) at `path`. It is not to be written to.
 
         Whether the payload is whole shows when it is read; there too, or here already, that there is none.
+
+        Parameters
+        ----------
+        path : str
+            Relative to the store's root.
+        size : int, optional
+            Bytes that the payload should have, where it is known to be a file: it saves a request to find out.
 
         Raises
         ------
@@ -173,6 +201,26 @@ class Store(ABC):
         StoreError
             If the store cannot be written; nothing, or only an orphan, is then at `path`.
         """
+
+    def hold(self, local: str) -> str:
+        """Make what :meth:`fetch` returned stay for the life of this process, and return where.
+
+        For payloads that go on reading their file: a memory map, parts that load one by one, the path of a folder.
+        """
+        return local
+
+    def release(self, local: str) -> None:  # noqa: B027 - most stores have no copies
+        """Give back what :meth:`fetch` returned: nobody here will read it again. A copy is removed."""
+
+    def forget(self, path: str) -> bool:
+        """Drop the copy of the payload at `path` that is kept here, as it is not what was written.
+
+        Returns
+        -------
+        bool
+            Whether there was one, so that another :meth:`fetch` may bring a better one.
+        """
+        return False
 
     def drop(self, path: str) -> None:
         """Remove the payload (a file or a folder) at `path`; that there is none is fine."""

@@ -28,6 +28,9 @@ _WRITE_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) 
 _SMALL = 16_384  # manifests are a few kB; a larger buffer costs more than a second read
 _NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK}
 _NETWORK_FILE_SYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "lustre", "ceph", "afs")
+_AWAY = {errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETUNREACH}
+"""What a shared drive answers while its server is away."""
+
 _ATTEMPTS = 8
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/{1,2}")  # two letters at least: C:/ is a drive
 
@@ -149,7 +152,7 @@ class LocalStore(Store):
             self._fail("delete", path, error)
         self._remove_empty_folders(os.path.dirname(target))
 
-    def fetch(self, path: str) -> str:
+    def fetch(self, path: str, size: int | None = None) -> str:
         return self._root + path
 
     def put(self, local: str, path: str) -> None:
@@ -338,6 +341,7 @@ class LocalStore(Store):
             remedy = "Check the drive and its connection."
         failure = StoreError(f"Cannot {action} {path!r} in the store {self.url}: {reason}. {remedy}")
         failure.errno = error.errno
+        failure.transient = error.errno in _AWAY
         raise failure from error
 
 

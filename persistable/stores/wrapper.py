@@ -34,6 +34,10 @@ class WrapperStore(Store):
         return f"{type(self).__qualname__}({self.inner!r})"
 
     @property
+    def put_moves(self) -> bool:  # type: ignore[override]
+        return self.inner.put_moves
+
+    @property
     def time_to_live(self) -> float:
         return self.inner.time_to_live
 
@@ -43,6 +47,9 @@ class WrapperStore(Store):
 
     def read(self, path: str) -> bytes:
         return self.inner.read(path)
+
+    def read_if_changed(self, path: str, etag: str | None) -> tuple[bytes, str | None] | None:
+        return self.inner.read_if_changed(path, etag)
 
     def create(self, path: str, data: bytes) -> bool:
         return self.inner.create(path, data)
@@ -56,8 +63,17 @@ class WrapperStore(Store):
     def delete(self, path: str) -> None:
         self.inner.delete(path)
 
-    def fetch(self, path: str) -> str:
-        return self.inner.fetch(path)
+    def fetch(self, path: str, size: int | None = None) -> str:
+        return self.inner.fetch(path, size)
+
+    def hold(self, local: str) -> str:
+        return self.inner.hold(local)
+
+    def release(self, local: str) -> None:
+        self.inner.release(local)
+
+    def forget(self, path: str) -> bool:
+        return self.inner.forget(path)
 
     def put(self, local: str, path: str) -> None:
         self.inner.put(local, path)

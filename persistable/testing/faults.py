@@ -111,8 +111,13 @@ class FaultyStore(WrapperStore):
     def delete(self, path: str) -> None:
         _around(self._due(f"delete {path}"), lambda: self.inner.delete(path))
 
-    def fetch(self, path: str) -> str:
-        return _around(self._due(f"fetch {path}"), lambda: self.inner.fetch(path))
+    def read_if_changed(self, path: str, etag: str | None) -> tuple[bytes, str | None] | None:
+        due = self._due(f"read {path}")
+        found = _around(due, lambda: self.inner.read_if_changed(path, etag))
+        return None if found is None else (_damaged(due, found[0]), found[1])
+
+    def fetch(self, path: str, size: int | None = None) -> str:
+        return _around(self._due(f"fetch {path}"), lambda: self.inner.fetch(path, size))
 
     def put(self, local: str, path: str) -> None:
         _around(self._due(f"put {path}"), lambda: self.inner.put(local, path))
@@ -168,14 +173,16 @@ def _damaged(due: tuple[Fault, ...], data: bytes) -> bytes:
 
 
 class fail:
-    """An action that raises a StoreError with the errno `number`."""
+    """An action that raises a StoreError with the errno `number`; `transient`, if it is to say so."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, *, transient: bool = False) -> None:
         self.number = number
+        self.transient = transient
 
     def __call__(self) -> NoReturn:
         failure = StoreError(f"{os.strerror(self.number)}, on purpose.")
         failure.errno = self.number
+        failure.transient = self.transient
         raise failure
 
 

@@ -376,8 +376,8 @@ class StoreConformance:
         assert set(_listed(store, "")) == {f"{name}/payload/{name}"}
 
     def test_nothing_is_left_over(self, store: Store) -> None:
-        assert store.create("a/created", b"")
-        assert not store.create("a/created", b"")
+        assert store.create("a/created", b"mine")
+        assert not store.create("a/created", b"not mine")
         store.replace("a/replaced", b"1")
         store.replace("a/replaced", b"2")
         _put_folder(store, "a/payload", {"x": b"x"})
@@ -474,6 +474,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.expected: dict[str, bytes] = {}
         self.payloads: dict[str, dict[str, bytes]] = {}
         self.turn = 0
+        self.calls = itertools.count()
 
     def make_place(self) -> Path:
         """Return an empty folder, for this run only."""
@@ -490,6 +491,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(path=_PATHS, data=_DATA)
     def create(self, path: str, data: bytes) -> None:
+        data += b" of call %d" % next(self.calls)  # what a caller creates is its own, and nobody else's
         assert self.store.create(path, data) == (path not in self.expected)
         self.expected.setdefault(path, data)
 

@@ -1,0 +1,96 @@
+"""A payload between its place and its format: loaded, and removed.
+
+What fetches a payload here, and what a format keeps elsewhere, is seen to in one way, whether a manifest names the
+payload or a pointer of :class:`~persistable.CloudFileIO` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ._integrity import StoredPayload, Verify
+from .exceptions import ArtifactCorruptError, PersistableError, StoreError
+from .fileio import FileIO, fileio_for
+from .stores import Store
+
+__all__ = ["drop_payload", "load_payload"]
+
+
+def load_payload(
+    store: Store, path: str, record: Mapping[str, Any], asked: FileIO[Any], verify: Verify, key: str | None
+) -> Any:
+    """Return the payload at `path` of `store`, verified.
+
+    Parameters
+    ----------
+    store, path
+        Where it is.
+    record : mapping
+        What was written there: ``format``, ``format_version``, ``size``, ``digest``, ``files``.
+    asked : FileIO
+        The format that was asked for; it may be another one that wrote.
+    verify : {"digest", "size"}
+        Whether bytes or only lengths are compared.
+    key : str or None
+        The artifact's key, for errors.
+
+    Raises
+    ------
+    ArtifactCorruptError
+        If the payload is missing, or is not what was written.
+    ManifestVersionError, PayloadError
+        As for :func:`~persistable.fileio.fileio_for`.
+    """
+    fileio, size, files = asked, record["size"], record["files"]
+    if record["format"] != fileio.format_id or record["format_version"] != fileio.version:
+        fileio = fileio_for(record["format"], record["format_version"], asked)
+    for attempt in (1, 2):
+        try:
+            local = store.fetch(path, None if files is not None else size)
+        except FileNotFoundError:
+            raise ArtifactCorruptError(f"The payload file {path} is missing in {store.url}.", key) from None
+        if fileio.loads_lazily:
+            local = store.hold(local)
+        try:
+            payload = fileio.load(StoredPayload(local, size, record["digest"], files, verify, key))
+        except ArtifactCorruptError as error:
+            store.release(local)
+            if store.forget(path) and attempt == 1:  # a cache's own copy was damaged, or cleaned up meanwhile
+                continue
+            if store.local_path(path) is None:  # nobody knows the copy that was looked at
+                error.args = (str(error).replace(local, f"{store.url}/{path}"),)
+            raise
+        except PersistableError:
+            store.release(local)
+            raise
+        except Exception as error:
+            error.add_note(
+                f"persistable: this was raised by {type(fileio).__qualname__} while it loaded {path} from {local}, "
+                f"whose bytes are those that were written."
+            )
+            raise
+        if not fileio.loads_lazily:
+            store.release(local)
+        return payload
+    raise AssertionError("unreachable")
+
+
+def drop_payload(store: Store, path: str, fileio: FileIO[Any]) -> None:
+    """Remove the payload at `path` of `store`, and what its format keeps elsewhere.
+
+    Where that is out of reach, the payload stays too: it is what says where that is, and is swept later.
+    """
+    if type(fileio).discard is not FileIO.discard:  # nothing is fetched for nothing
+        try:
+            local = store.fetch(path)
+            try:
+                fileio.discard(Path(local))
+            finally:
+                store.release(local)
+        except StoreError:
+            return
+        except Exception:
+            pass
+    store.drop(path)
