@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Iterator
 
+from .._integrity import new_token
 from .base import remove_tree
 
 try:
@@ -53,17 +54,17 @@ class Copies:
         return Copies, (self._parent,)
 
     def new(self, name: str) -> str:
-        """Return a new path, in a folder of its own, whose last part is `name`."""
-        return os.path.join(tempfile.mkdtemp(dir=self._folder()), name)
+        """Return a new path, whose last part ends with `name`."""
+        return f"{self._folder()}/{new_token()}{new_token()}-{name}"
 
     def remove(self, path: str) -> None:
         """Remove what is at a path that :meth:`new` returned; what cannot be removed goes with the process."""
         with contextlib.suppress(OSError):
-            remove_tree(os.path.dirname(path))
+            remove_tree(path)
 
     def holds(self, path: str) -> bool:
         """Return whether `path` is one that :meth:`new` returned in this process."""
-        return self._pid == os.getpid() and any(path.startswith(folder + os.sep) for folder in self._folders)
+        return self._pid == os.getpid() and any(path.startswith(f"{folder}/") for folder in self._folders)
 
     def retreat(self) -> bool:
         """Make what is new in the folder for temporary files, as `parent` has no room; return whether that differs."""

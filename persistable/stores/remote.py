@@ -24,14 +24,15 @@ from .copies import Copies
 
 __all__ = ["Client", "Problem", "RemoteStore", "problem_of_status"]
 
-PART = 8 * 2**20
+PART = 16 * 2**20
 """Bytes of a part, where a payload is moved in parts."""
 
-AT_ONCE = 4
+AT_ONCE = 8
 """How many parts, or small files, are under way at once: their bytes are all that is in memory of a payload."""
 
-
 T = TypeVar("T")
+
+_WRITE = os.O_WRONLY | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 _of_this_process = Copies()
 
@@ -203,6 +204,8 @@ class RemoteStore(Store):
             elif entries := [entry for entry in self.list(path) if not entry.path.endswith("/")]:  # not empty folders
                 start = len(path) + 1
                 files = {entry.path: (os.path.join(local, entry.path[start:]), entry.size) for entry in entries}
+                for folder in {os.path.dirname(file) for file, _ in files.values()}:
+                    os.makedirs(folder, exist_ok=True)
                 self._download(files)
             else:
                 self._download({path: (local, self._do("read", path, lambda client: client.size(path)))})
@@ -238,25 +241,21 @@ class RemoteStore(Store):
 
         def part(path: str, local: str, start: int, stop: int | None) -> None:
             data = self._do("read", path, lambda client: client.get_part(path, start, stop))
-            with open(local, "r+b" if start else "wb", buffering=0) as file:
+            with open(os.open(local, _WRITE, 0o666), "wb", buffering=0) as file:
                 file.seek(start)
                 view = memoryview(data)
                 while view:
                     view = view[file.write(view) :]
             advance(len(data))
 
-        first, more = [], []
+        parts: list[tuple[str, str, int, int | None]] = []
         for path, (local, size) in files.items():
-            os.makedirs(os.path.dirname(local), exist_ok=True)
-            # Whole, if it is small: some servers answer a range that is the whole with the wrong status.
-            first.append((path, local, 0, None if size <= PART else PART))
-            more += [(path, local, start, start + PART) for start in range(PART, size, PART)]
+            if size <= PART:  # whole: some servers answer a range that is the whole with the wrong status
+                parts.append((path, local, 0, None))
+            else:
+                parts += [(path, local, start, start + PART) for start in range(0, size, PART)]
         with transfer(f"From {self.url}", sum(size for _, size in files.values())) as advance:
-            if len(first) == 1 and not more:
-                part(*first[0])  # no threads for what is small
-                return
-            self._at_once(part, first)
-            self._at_once(part, more)
+            self._at_once(part, parts)
 
     def _upload(self, files: Mapping[str, tuple[str, int]]) -> None:
         def upload(path: str, local: str, size: int) -> None:
@@ -267,14 +266,13 @@ class RemoteStore(Store):
             for path, (local, size) in files.items():
                 if size > PART:  # its parts are uploaded several at once
                     upload(path, local, size)
-            if len(small) == 1:
-                upload(*small[0])
-            else:
-                self._at_once(upload, small)
+            self._at_once(upload, small)
 
     def _at_once(self, work: Callable[..., None], tasks: Sequence[tuple[Any, ...]]) -> None:
         """Do all tasks, several at once; raise what one of them raises, and begin no more then."""
-        if not tasks:
+        if len(tasks) <= 1:  # no threads for what is small
+            for task in tasks:
+                work(*task)
             return
         with ThreadPoolExecutor(min(self.parallel, len(tasks)), "persistable transfer") as pool:
             futures = [pool.submit(work, *task) for task in tasks]

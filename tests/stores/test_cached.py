@@ -35,7 +35,8 @@ from persistable import (
     StoreError,
     untracked,
 )
-from persistable.stores import CachedStore, LocalStore, ObjectStore, RetryStore, Store, cached, store_for
+from persistable.stores import CachedStore, LocalStore, ObjectStore, RetryStore, Store, store_for
+from persistable.stores.cached import folder as cache_folder, outage
 from persistable.testing.faults import Fault, FaultyStore, fail, flip
 from persistable.testing.stores import StoreConformance
 
@@ -163,7 +164,7 @@ def bucket(s3_server: S3Server, tmp_path: Path) -> Iterator[Bucket]:
 
 @pytest.fixture
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cached, "_PAUSE", 0.0)
+    monkeypatch.setattr(outage, "PAUSE", 0.0)
 
 
 @pytest.fixture
@@ -485,7 +486,7 @@ def test_a_drive_that_is_back_in_the_middle_of_a_commit_gets_the_payload_before_
             super().put(local, path)
             drive.away = False
 
-    store._only_here = Back(drive.folder)
+    store._cache.durable = Back(drive.folder)
     assert ask(store).load_generate() == b"x" * 1000
     assert ask(LocalStore(drive.place / "remote")).load() == b"x" * 1000
     assert not list(drive.folder.rglob(".unpublished"))
@@ -584,8 +585,8 @@ def test_of_many_threads_that_publish_at_once_each_has_done_or_need_not(drive: D
 def test_a_mark_without_an_artifact_is_removed(drive: Drive) -> None:
     """A process was killed between the two."""
     store = drive.cache()
-    with store._locked():
-        store._mark("a/k", b"")
+    with store._cache.locked():
+        store._publisher.mark("a/k", b"")
     assert store.publish() == []
     assert not list(drive.folder.rglob(".unpublished"))
 
@@ -715,7 +716,7 @@ def test_four_processes_write_at_once_and_the_bound_holds(tmp_path: Path) -> Non
     children = [_forked(lambda number=number: work(number)) for number in range(4)]  # type: ignore[misc]
     largest, store = 0, CachedStore(LocalStore(tmp_path / "remote"), tmp_path / "cache")
     while any(_is_running(child) for child in children):
-        with store._locked():
+        with store._cache.locked():
             largest = max(largest, bytes_in(tmp_path / "cache"))
         time.sleep(0.01)
     assert [_status(child) for child in children] == [0] * 4
@@ -764,8 +765,8 @@ def test_a_payload_that_is_evicted_again_and_again_is_read_all_the_same(drive: D
     class Unlucky(CachedStore):
         def fetch(self, path: str, size: int | None = None) -> str:
             found = super().fetch(path, size)
-            with self._locked():
-                assert self._evict(path.rpartition("/")[0])
+            with self._cache.locked():
+                assert self._cache.room.evict(path.rpartition("/")[0])
             return found
 
     ask(drive.remote).generate()
@@ -843,10 +844,10 @@ def test_a_cache_that_is_deleted_while_it_is_used_is_filled_again(drive: Drive) 
 def test_a_lock_that_nobody_gives_back_is_not_waited_for_without_end(
     drive: Drive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cached, "_PATIENCE", 0.05)
+    monkeypatch.setattr(cache_folder, "PATIENCE", 0.05)
     ask(drive.remote).generate()
     store = drive.cache()
-    with store._locked():
+    with store._cache.locked():
         assert ask(drive.cache()).load() == b"x" * 1000
         with pytest.raises(StoreError, match=r"cannot be changed: another process has been busy with it"):
             drive.cache(offline=True).create("a/k/manifest.json", b"{}")
@@ -857,12 +858,12 @@ def test_a_lock_that_nobody_gives_back_is_not_waited_for_without_end(
 
 @pytest.mark.usefixtures("while_away")
 def test_a_store_that_was_away_is_not_away_on_another_machine(drive: Drive, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cached, "_PAUSE", 1000.0)
+    monkeypatch.setattr(outage, "PAUSE", 1000.0)
     store = CachedStore(
         FaultyStore(LocalStore(drive.place / "remote"), Fault(1, fail(errno.EIO, transient=True))), drive.folder
     )
     assert not ask(store).exists()
-    assert not store._is_reachable()
+    assert not store._outage.is_reachable
     ask(LocalStore(drive.place / "remote")).generate()
     assert not ask(store).exists()
     store.inner.faults = ()  # type: ignore[attr-defined]
@@ -985,7 +986,7 @@ def _campaign(place: Path, kills: int, seed: int) -> None:
             if away.is_set():
                 fail(errno.ETIMEDOUT, transient=True)()
 
-        cached._PAUSE = 0.0
+        outage.PAUSE = 0.0
         remote = FaultyStore(LocalStore(place / "remote", fsync=False), Fault(0, refuse_if_away))
         store = CachedStore(remote, place / "cache", max_size=150_000)
         while True:

@@ -535,6 +535,30 @@ def test_a_file_that_stands_where_a_folder_is_needed_is_said(openssh_server, tmp
         store.client.size("")
 
 
+@pytest.mark.parametrize("name", ["mkdir", "rename"])
+def test_what_is_in_the_way_and_vanishes_does_no_harm(openssh_server, tmp_path, monkeypatch, name):
+    from paramiko import SFTPClient
+
+    store, other = on_sftp(openssh_server, tmp_path), on_sftp(openssh_server, tmp_path)
+    plain, refused = getattr(SFTPClient, name), []
+
+    def request(self: Any, *arguments: Any) -> None:
+        monkeypatch.setattr(SFTPClient, name, plain)
+        other.replace("a/b", b"theirs")
+        try:
+            plain(self, *arguments)
+        except OSError as error:
+            refused.append(str(error))
+            raise
+        finally:
+            other.delete("a/b")
+
+    monkeypatch.setattr(SFTPClient, name, request)
+    assert store.create("a/b", b"mine")
+    assert refused == ["Failure"]
+    assert store.read("a/b") == b"mine"
+
+
 def test_parts_of_a_payload_end_where_it_ends(openssh_server, tmp_path):
     store = on_sftp(openssh_server, tmp_path)
     data = os.urandom(600_000)

@@ -97,13 +97,16 @@ class SftpClient(FsspecClient):
     def create_or_raise(self, path: str, data: bytes) -> None:
         target = self.at(path)
         with self._session() as ftp, _beside(ftp, target, data) as temporary:
-            try:
-                ftp.rename(temporary, target)
-            except OSError:
-                # SFTP has no word for a file that exists: "Failure" may be anything.
-                if _mode(ftp, target):
-                    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path) from None
-                raise
+            for last in (False, False, True):
+                try:
+                    ftp.rename(temporary, target)
+                    return
+                except OSError:
+                    # SFTP has no word for a file that exists: "Failure" may be anything, or one that is gone since.
+                    if _mode(ftp, target):
+                        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path) from None
+                    if last:
+                        raise
 
     def put(self, path: str, data: bytes) -> None:
         target = self.at(path)
@@ -190,19 +193,15 @@ def _make_folder(ftp: Any, folder: str) -> None:
             return
         except FileNotFoundError:
             _make_folder(ftp, os.path.dirname(folder))
-        except PermissionError:
-            if not stat.S_ISDIR(_mode(ftp, folder)):
-                raise
-            return
-        except OSError:
+        except OSError as error:
             mode = _mode(ftp, folder)
             if stat.S_ISDIR(mode):
                 return
             if mode:
                 raise NotADirectoryError(errno.ENOTDIR, "a file stands where a folder is needed", folder) from None
-            if attempt == _TRIES_IN_A_FOLDER - 1:
+            if isinstance(error, PermissionError) or attempt == _TRIES_IN_A_FOLDER - 1:
                 raise
-            # It may have been there, and was removed since: "Failure" does not tell.
+            # "Failure" may have meant that it was there, and others have removed it since.
 
 
 def _mode(ftp: Any, path: str) -> int:
