@@ -513,6 +513,18 @@ def test_a_lease_stays_where_it_was_created(drive: Drive) -> None:
 
 
 @pytest.mark.usefixtures("while_away")
+def test_a_lease_of_ours_there_is_not_mistaken_for_one_that_another_process_has_here(drive: Drive) -> None:
+    store, other = drive.cache(), drive.cache()
+    assert store.create("a/k/lease/0", b"there")
+    drive.away = True
+    assert other.create("a/k/lease/0", b"here")
+    with pytest.raises(StoreError):  # not b"here": the owner would take itself for taken over, and stop beating
+        store.read("a/k/lease/0")
+    drive.away = False
+    assert store.read("a/k/lease/0") == b"there"
+
+
+@pytest.mark.usefixtures("while_away")
 def test_an_artifact_cannot_be_removed_from_a_store_that_is_away(drive: Drive) -> None:
     store = drive.cache()
     ask(store, "published").generate()
@@ -599,6 +611,30 @@ def test_a_drive_that_is_not_mounted_is_away_and_not_empty(drive: Drive) -> None
         assert ask(store).load() == b"x" * 1000
     (drive.place / "elsewhere").rename(drive.place / "remote")
     assert ask(store).load() == b"x" * 1000
+
+
+@pytest.mark.usefixtures("while_away")
+def test_nothing_is_published_to_where_a_drive_is_not_mounted(drive: Drive) -> None:
+    """It would go to the disk of this machine, and be covered by the drive when that is back."""
+    store = drive.cache()
+    ask(store, "published").generate()
+    drive.away = True
+    ask(store, "unpublished").generate()
+    drive.away = False
+    (drive.place / "remote").rename(drive.place / "elsewhere")
+    with pytest.raises(StoreError, match="Mount the drive"):
+        store.publish()
+    assert ask(store, "unpublished").load().startswith(b"unpublished")
+    assert not (drive.place / "remote").exists()
+    (drive.place / "elsewhere").rename(drive.place / "remote")
+    assert len(store.publish()) == 1
+    assert ask(drive.remote, "unpublished").load().startswith(b"unpublished")
+
+
+def test_a_cache_that_cannot_be_written_says_so_when_it_is_to_publish(drive: Drive) -> None:
+    drive.folder.write_bytes(b"no folder")
+    with pytest.raises(StoreError, match="cannot be changed"):
+        drive.cache().publish()
 
 
 # What is kept
