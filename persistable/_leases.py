@@ -256,6 +256,8 @@ def acquire(
             if lease.create():
                 try:
                     if not arrived():
+                        if content is not None:
+                            say(f"Taking over {key.payload_name} {key} from {_owner(record)}: {_why(record)}.")
                         return lease
                 except BaseException:
                     lease.release()  # else we, alive, would be waited for
@@ -273,7 +275,7 @@ def acquire(
             )
         if waited >= tell_at:
             tell(
-                f"Waiting for {_owner(record)}, which has been generating {key.payload_name} for "
+                f"Waiting for {_owner(record)}, which has been generating {key.payload_name} {key} for "
                 f"{_duration(max(waited, _age(record)))}."
             )
             tell_at = _WARN_AFTER if waited < _WARN_AFTER else waited + _WARN_AGAIN
@@ -341,6 +343,13 @@ def _dead_tokens(store: Store, key: ArtifactKey) -> set[str]:
 
 def _owner(record: dict[str, Any]) -> str:
     return f"process {record['pid']} on {record['host']}" if {"pid", "host"} <= record.keys() else "an unknown process"
+
+
+def _why(record: dict[str, Any]) -> str:
+    """Why the owner's lease counts no more."""
+    if record.get("state") == "failed":
+        return f"it has failed ({record.get('error', 'unknown')})"
+    return "it has ended" if _is_dead(record) else "it has given no sign of life"
 
 
 def _age(record: dict[str, Any]) -> float:

@@ -53,7 +53,7 @@ from .keys import ArtifactKey
 from .lineage import key_of, keys_of, params_tree, readable_params, readable_tree
 from .manifest import Manifest
 from .params import check_params, check_roles, plain_numbers, readable
-from .stores import DataDir, Store, store_for
+from .stores import DataDir, LocalStore, Store, store_for
 
 __all__ = ["Persistable"]
 
@@ -294,8 +294,8 @@ class Persistable(Generic[PayloadT, ParamsT]):
     @property
     def data_dir(self) -> Path | Store:
         """Where artifacts are: the store, if one was given; else the path of the folder."""
-        local = self.__store.local_path("")
-        return self.__store if self.__store_was_given or local is None else Path(local)
+        store = self.__store
+        return store.path if isinstance(store, LocalStore) and not self.__store_was_given else store
 
     @property
     def persist_filepath(self) -> Path:
@@ -611,7 +611,7 @@ class Persistable(Generic[PayloadT, ParamsT]):
             raise
         logger = self.logger
         if logger.isEnabledFor(logging.INFO):
-            logger.info(f"Loaded {self.__name} {key} from {self.__store.url}.")
+            logger.info(f"Loaded {self.__name} {key} from {self.__store.place}.")
         return payload  # type: ignore[no-any-return]
 
     def __warn_stale(self, manifest: Manifest) -> None:
@@ -730,7 +730,7 @@ class Persistable(Generic[PayloadT, ParamsT]):
             payload, manifest = artifacts.load(self.__store, memory.key, self.__io)
         artifact = artifact._replace(payload=payload)
         self.__memory = _Memory(memory.key, payload, manifest, artifact, memory.notes)
-        self.logger.info(f"Persisted {self.__name} {memory.key} in {self.__store.url}.")
+        self.logger.info(f"Persisted {self.__name} {memory.key} in {self.__store.place}.")
         return True
 
     def __as_loaded(self, memory: _Memory) -> Artifact:

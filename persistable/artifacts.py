@@ -234,6 +234,12 @@ def probe(store: Store, key: ArtifactKey) -> None:
     path = f"{key.folder}/probe.{new_token()}"
     try:
         kept = store.create(path, b"first") and not store.create(path, b"second")
+    except StoreError as error:
+        if error.errno not in (errno.EACCES, errno.EROFS):
+            raise
+        failure = StoreError(f"Nothing can be made for {key.payload_name} {key}, and persisted: {error}")
+        failure.errno = error.errno
+        raise failure from error
     finally:
         _delete_quietly(store, path)
     problem = (
@@ -243,7 +249,7 @@ def probe(store: Store, key: ArtifactKey) -> None:
     if not kept and store.single_flight:
         raise StoreError(
             f"{problem} Use another store; or, if it does no harm that several processes make the same artifact at "
-            f"once, pass single_flight=False to the store."
+            f"once, tell the store so: data_dir={type(store).__qualname__}(…, single_flight=False)."
         )
     store.probed = True
     if not kept:

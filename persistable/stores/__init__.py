@@ -7,13 +7,15 @@ first request is made.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import PosixPath, WindowsPath
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from ..exceptions import StoreError
+from ..exceptions import MissingDependencyError, StoreError
 from .base import Entry, Store
 from .local import LocalStore, as_url
 from .wrapper import WrapperStore
@@ -48,6 +50,21 @@ class UniversalPath(Protocol):
 
 DataDir: TypeAlias = "str | os.PathLike[str] | UniversalPath | Store"
 """Where artifacts are."""
+
+_LIKE_A_URL = re.compile(r"\s+\w+://|(?P<scheme>s3a?|gcs?|gs|az|abfss?|sftp|ssh):(?!/)|arn:aws:s3:", re.IGNORECASE)
+"""What would quietly make a folder of that name here: s3:bucket, s3:\\bucket, a blank in front, the name of AWS."""
+
+_EXTRAS = {
+    "s3": "s3",
+    "s3a": "s3",
+    "gs": "gs",
+    "gcs": "gs",
+    "az": "az",
+    "abfs": "az",
+    "sftp": "sftp",
+    "ssh": "sftp",
+}
+"""What to install for URLs that begin so."""
 
 _PLAIN = {str, PosixPath, WindowsPath}
 
@@ -103,12 +120,12 @@ def store_for(
     if isinstance(data_dir, Store):
         if storage_options:
             raise TypeError("storage_options are for a URL: this data_dir is a store, which has its own.")
-        return data_dir if cache_dir is None else _cached(data_dir, os.fsdecode(cache_dir))
-    if data_dir.__class__ not in _PLAIN and hasattr(data_dir, "storage_options"):
+        return _cached(data_dir, cache_dir)
+    if data_dir.__class__ not in _PLAIN and hasattr(data_dir, "storage_options") and hasattr(data_dir, "path"):
         storage_options = {**data_dir.storage_options, **(storage_options or {})}
         data_dir = str(data_dir)
     try:
-        path = os.fsdecode(data_dir)
+        path = os.fsdecode(data_dir)  # type: ignore[arg-type]
     except TypeError:
         raise TypeError(
             f"data_dir must be a path, a URL or a Store, got a {type(data_dir).__qualname__}: {data_dir!r}."
@@ -117,6 +134,15 @@ def store_for(
         url = None
     elif not path:
         raise ValueError("data_dir is empty. Pass '.' for the folder that the process is in.")
+    elif (like := _LIKE_A_URL.match(path)) is not None:
+        raise StoreError(
+            f"{path!r} looks like a URL that was mistyped. A URL begins with {like['scheme'] or 's3'}://, and a folder of "
+            f"that name is ./{path.strip()}"
+        )
+    elif "::" in path and "://" in path:
+        raise StoreError(
+            "Chained URLs, such as simplecache::s3://…, are not served: pass the last one, and cache_dir=."
+        )
     elif (url := as_url(path)) is None:
         # A relative path means the folder that it means now, wherever the process goes later.
         path = os.path.abspath(os.path.expanduser(path))
@@ -126,10 +152,10 @@ def store_for(
         if storage_options:
             raise TypeError(f"storage_options are for a URL: {path} is a folder.")
         store: Store = _folder(path)
-        return store if cache_dir is None else _cached(store, os.fsdecode(cache_dir))
-    store = _at_url(url, _Options(storage_options or {}))
-    folder = os.fsdecode(cache_dir) if cache_dir is not None else os.environ.get(CACHE_DIR)
-    return _cached(store, folder) if folder else store
+        return _cached(store, cache_dir)
+    said = tuple(sorted(item for item in os.environ.items() if item[0].startswith(_WHAT_CLOUDS_ARE_TOLD)))
+    store = _at_url(url, _Options(storage_options or {}), said)
+    return _cached(store, os.environ.get(CACHE_DIR) if cache_dir is None else cache_dir)
 
 
 @lru_cache(maxsize=256)
@@ -144,20 +170,35 @@ class _Options(dict[str, Any]):
         return hash(repr(sorted(self.items())))
 
 
+_WHAT_CLOUDS_ARE_TOLD = ("AWS_", "AZURE_", "GOOGLE_")
+"""How the names of variables begin that say who we are, and where: with others, it is another store."""
+
+
 @lru_cache(maxsize=256)
-def _at_url(url: str, storage_options: _Options) -> Store:
+def _at_url(url: str, storage_options: _Options, environment: tuple[tuple[str, str], ...]) -> Store:
     from . import fsspec, objects
 
     scheme = url.partition("://")[0]
     if objects.serves(scheme, storage_options):
         return objects.ObjectStore(url, storage_options=storage_options)
+    if find_spec("fsspec") is None and scheme in _EXTRAS:
+        package = "paramiko" if scheme in ("sftp", "ssh") else "obstore"
+        raise MissingDependencyError.of(package, extra=_EXTRAS[scheme], purpose=f"A data_dir at {scheme}://")
     if scheme in objects.SCHEMES or fsspec.knows(scheme):
         return fsspec.FsspecStore(url, storage_options=storage_options)
     raise StoreError(f"No store serves URLs that begin with {scheme}://. Pass a path, or a Store of your own.")
 
 
+def _cached(store: Store, cache_dir: str | os.PathLike[str] | None) -> Store:
+    """Return `store`, cached below `cache_dir` if that is not None or empty."""
+    folder = os.fsdecode(cache_dir) if cache_dir is not None else ""
+    if as_url(folder):
+        raise StoreError(f"cache_dir is a folder on this machine, not a place such as {folder!r}.")
+    return _cached_below(store, os.path.abspath(os.path.expanduser(folder))) if folder else store
+
+
 @lru_cache(maxsize=256)
-def _cached(store: Store, folder: str) -> Store:
+def _cached_below(store: Store, folder: str) -> Store:
     from .cached import CachedStore
 
-    return CachedStore.below(store, os.path.abspath(os.path.expanduser(folder)))
+    return CachedStore.below(store, folder)

@@ -112,6 +112,11 @@ class Store(ABC):
     def url(self) -> str:
         """Where the store is, for people; never with credentials."""
 
+    @property
+    def place(self) -> str:
+        """Where what is read and written now really is, for logs: elsewhere than at the `url`, if that is away."""
+        return self.url
+
     @abstractmethod
     def read(self, path: str) -> bytes:
         """Return the content of the small file at `path`.

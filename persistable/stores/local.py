@@ -350,8 +350,8 @@ def as_url(path: str) -> str | None:
     found = _URL.match(path) if ":/" in path else None
     if found is None:
         return None
-    root = "/" if found[0] == "file:/" else ""
-    return f"{found[1]}://{root}{path[found.end() :]}"
+    root = "/" if found[0].lower() == "file:/" else ""
+    return f"{found[1].lower()}://{root}{path[found.end() :]}"
 
 
 def _read(path: str) -> bytes:

@@ -19,11 +19,13 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
 from ..exceptions import MissingDependencyError, StoreError
-from .base import Entry, Store
+from .base import Entry
 from .wrapper import WrapperStore
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
+
+    from . import DataDir
 
 __all__ = ["RetryStore"]
 
@@ -68,7 +70,7 @@ class RetryStore(WrapperStore):
     True
     """
 
-    def __init__(self, inner: Store, *, attempts: int = 5, wait: float = 0.1, longest_wait: float = 10.0) -> None:
+    def __init__(self, inner: DataDir, *, attempts: int = 5, wait: float = 0.1, longest_wait: float = 10.0) -> None:
         super().__init__(inner)
         if attempts < 1:
             raise ValueError(f"attempts must be 1 or more, because the first try is one of them; got {attempts!r}.")

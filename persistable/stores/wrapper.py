@@ -6,8 +6,12 @@ A wrapper overrides what it changes; the rest, and the options, are the wrapped 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from .base import Entry, Store
+
+if TYPE_CHECKING:
+    from . import DataDir
 
 __all__ = ["WrapperStore"]
 
@@ -17,11 +21,15 @@ class WrapperStore(Store):
 
     Parameters
     ----------
-    inner : Store
+    inner : Store, path or URL
         The wrapped store. Its options hold for the wrapper too.
     """
 
-    def __init__(self, inner: Store) -> None:
+    def __init__(self, inner: DataDir) -> None:
+        if not isinstance(inner, Store):
+            from . import store_for
+
+            inner = store_for(inner)
         super().__init__(
             verify=inner.verify,
             single_flight=inner.single_flight,
@@ -44,6 +52,10 @@ class WrapperStore(Store):
     @property
     def url(self) -> str:
         return self.inner.url
+
+    @property
+    def place(self) -> str:
+        return self.inner.place
 
     def read(self, path: str) -> bytes:
         return self.inner.read(path)

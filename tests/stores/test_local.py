@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from persistable.exceptions import StoreError
-from persistable.stores import LocalStore, local, store_for
+from persistable.stores import LocalStore, WrapperStore, local, store_for
 
 
 @pytest.fixture
@@ -264,12 +264,42 @@ def test_an_option_that_is_not_known_is_refused_with_those_that_are(tmp_path: Pa
 def test_a_path_that_is_none_is_refused(make: Any) -> None:
     with pytest.raises(ValueError, match=r"is empty\. Pass '\.'"):
         make("")
-    for url in ("s3://bucket/data", Path("s3://bucket/data"), "gs://b"):
-        with pytest.raises(StoreError, match=r"URL.*Pass (a|the) path.*or a Store of your own\.") as caught:
-            make(url)
-        assert str(url)[:3] in str(caught.value)
     with pytest.raises(TypeError):
         make(7)
+
+
+def test_a_url_is_no_folder() -> None:
+    for url in ("s3://bucket/data", Path("s3://bucket/data"), "gs://b"):
+        with pytest.raises(StoreError, match=r"URL.*Pass (a|the) path.*or a Store of your own\.") as caught:
+            LocalStore(url)
+        assert str(url)[:3] in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3:team/x",
+        "s3:\\team",
+        "S3:team",
+        " s3://team/x",
+        "arn:aws:s3:::team/x",
+        "sftp:host/x",
+        "abc://x",
+        "a::s3://team",
+    ],
+)
+def test_a_url_that_was_mistyped_makes_no_folder(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StoreError, match="URL"):
+        store_for(url)
+    assert store_for("runs: 2026/1").url == str(tmp_path / "runs: 2026/1")
+    with pytest.raises(StoreError, match="cache_dir is a folder"):
+        store_for("memory://team", cache_dir="s3://team/cache")
+
+
+def test_a_wrapper_takes_what_a_data_dir_may_be(tmp_path: Path) -> None:
+    for inner in (tmp_path, str(tmp_path), LocalStore(tmp_path)):
+        assert WrapperStore(inner).url == str(tmp_path)
 
 
 def test_a_store_for_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,7 +41,7 @@ import builtins
 import os
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..._integrity import digest
 from ...exceptions import StoreError
@@ -57,6 +57,9 @@ from .outage import Outage
 from .payloads import Payloads
 from .publishing import Publisher
 from .sending import Sender
+
+if TYPE_CHECKING:
+    from .. import DataDir
 
 __all__ = ["CachedStore"]
 
@@ -100,7 +103,7 @@ class CachedStore(WrapperStore):
 
     def __init__(
         self,
-        remote: Store | str,
+        remote: DataDir,
         local: LocalStore | str | os.PathLike[str],
         *,
         max_size: int | None = 10 * 2**30,
@@ -110,11 +113,8 @@ class CachedStore(WrapperStore):
         local = local if isinstance(local, LocalStore) else LocalStore(local, fsync=False)
         self._cache = cache = CacheFolder(local, max_size)
         self._outage = outage = Outage(local.path, offline)
-        if isinstance(remote, str):
-            from .. import store_for
-
-            remote = store_for(remote)
         super().__init__(remote)
+        remote = self.inner
         if single_flight is not None:
             self.single_flight = single_flight
         innermost = _innermost(remote)
@@ -159,6 +159,12 @@ class CachedStore(WrapperStore):
         return f"{self.inner.url} (offline: what {self.local.path} holds of it)" if self.offline else self.inner.url
 
     @property
+    def place(self) -> str:
+        if self._outage.is_reachable:
+            return self.inner.url
+        return f"{self.local.path}, as {self.inner.url} is {'not asked' if self.offline else 'out of reach'}"
+
+    @property
     def probed(self) -> bool:
         """Whether the remote store is known to be a good one, or is not asked; a disk of this machine is one."""
         return self._remote_is_probed or not self._outage.is_reachable
@@ -186,6 +192,10 @@ class CachedStore(WrapperStore):
         if self.offline:
             raise StoreError(f"{self!r} asks nothing of the remote store. Publish through one without offline=True.")
         return self._publisher.publish()
+
+    def unpublished(self) -> builtins.list[str]:
+        """Return the folders of what is only on this machine, as ``points/3f9a0c…``."""
+        return self._publisher.marked()
 
     # Small files
 

@@ -21,7 +21,12 @@ __all__ = ["Outage", "away", "require_drive"]
 T = TypeVar("T")
 
 PAUSE = 30.0
-"""Seconds for which a remote store that was out of reach is not asked again: who waits for it once need not twice."""
+"""Seconds for which a remote store that was out of reach is not asked again: who waits for it once need not twice.
+
+Each time that it is still out of reach, it is twice as long.
+"""
+
+LONGEST_PAUSE = 600.0
 
 
 class Outage:
@@ -46,6 +51,7 @@ class Outage:
 
     def _end(self) -> None:
         self._until = 0.0  # on the monotonic clock
+        self._pause = PAUSE
         self._problem = "The store is offline."
         self._is_told = False
 
@@ -84,7 +90,8 @@ class Outage:
             found = operation()
         except StoreError as error:
             if error.transient:
-                self._until = time.monotonic() + PAUSE
+                self._until = time.monotonic() + self._pause
+                self._pause = min(2 * self._pause, LONGEST_PAUSE)
                 self._problem = str(error)
             raise
         except FileNotFoundError:

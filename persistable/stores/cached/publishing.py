@@ -8,6 +8,7 @@ somebody else has made the artifact meanwhile; if so, theirs counts.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 
 from ..._integrity import StoredPayload, digest
@@ -20,6 +21,9 @@ from .outage import Outage, require_drive
 from .sending import Sender
 
 __all__ = ["Publisher"]
+
+
+_logger = logging.getLogger("persistable.stores")
 
 
 class Publisher:
@@ -55,14 +59,18 @@ class Publisher:
         if self._cache.kept(f"{folder}/{MANIFEST}") == ours:
             self._cache.local.delete(f"{folder}/{UNPUBLISHED}")
 
+    def marked(self) -> list[str]:
+        """Return the folders of what is only here."""
+        files = [split(entry.path) for entry in self._cache.local.list("")]
+        return [folder for folder, name in files if name == UNPUBLISHED]
+
     # Publishing
 
     def publish(self) -> list[str]:
         """Publish whatever is marked, and return the folders of what is ours; nothing while another process does so."""
         published = []
         with self._cache.lock("publishing", 0.0) as is_free:
-            files = [split(entry.path) for entry in self._cache.local.list("")] if is_free else []
-            for folder in [folder for folder, name in files if name == UNPUBLISHED]:
+            for folder in self.marked() if is_free else []:
                 try:
                     if self._outage.there(lambda folder=folder: self._publish(folder)):  # type: ignore[misc]
                         published.append(folder)
@@ -106,6 +114,7 @@ class Publisher:
         ours = there == manifest
         if not ours and (there is None or digest(there).encode() == instead_of):
             ours = self._replace(folder, manifest, there)
+        _logger.info(f"Published {folder} to {self._remote.url}." if ours else f"{folder} is there: theirs counts.")
         with self._cache.locked():
             if not ours:
                 self.give_up(folder, manifest)
