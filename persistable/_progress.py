@@ -8,9 +8,10 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
 
 __all__ = ["LARGE", "transfer"]
 
@@ -31,17 +32,20 @@ def transfer(what: str, size: int) -> Iterator[Callable[[int], None]]:
         return
     module = "tqdm.notebook" if notebook and find_spec("ipywidgets") is not None else "tqdm"
     options = {"desc": what, "unit": "B", "unit_scale": True, "unit_divisor": 1024, "leave": False}
-    bar = import_module(module).tqdm(total=size, **options)
+    bar: Any = None
     guard = threading.Lock()
+    with suppress(Exception):  # a terminal that is gone is no reason to end a transfer
+        bar = import_module(module).tqdm(total=size, **options)
 
     def advance(count: int) -> None:
-        with guard:
+        with guard, suppress(Exception):
             bar.update(count)
 
     try:
         yield advance
     finally:
-        bar.close()
+        with suppress(Exception):
+            bar.close()
 
 
 def _in_notebook() -> bool:
@@ -54,4 +58,7 @@ def _in_notebook() -> bool:
 
 
 def _at_terminal() -> bool:
-    return sys.stderr is not None and sys.stderr.isatty()
+    try:
+        return sys.stderr is not None and sys.stderr.isatty()
+    except (AttributeError, ValueError):  # something that is written to, but no file; a file that is closed
+        return False

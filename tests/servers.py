@@ -152,9 +152,12 @@ class SftpServer:
         return {**options, **more}
 
     def fsspec_options(self, **more: Any) -> dict[str, Any]:
-        """Storage options of fsspec's sftp file system, which calls the host by another name."""
+        """Storage options of fsspec's sftp file system, which calls the host by another name.
+
+        Any host key is accepted; `host_key_policy=None` is the default of a store.
+        """
         options = self.options()
-        return {"host": options.pop("hostname"), **options, **more}
+        return {"host": options.pop("hostname"), **options, "host_key_policy": "auto_add", **more}
 
     def stop(self) -> None:
         """Kill the server, and the sessions that it serves; a test that does this must have started it itself."""

@@ -12,8 +12,11 @@ import errno
 import itertools
 import os
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -32,8 +35,15 @@ T = TypeVar("T")
 
 _MOST_PARTS = 9_000  # S3 takes 10,000
 
-_CLIENT_OPTIONS = {"timeout": "1h", "read_timeout": "30s", "connect_timeout": "5s"}
+_PATIENCE = {"timeout": "1h", "read_timeout": "30s", "connect_timeout": "5s"}
 """A slow line may take its time, as long as something comes. (obstore's own: 30 s for the whole of a request.)"""
+
+_PATIENCE_OF_UPLOADS = {**_PATIENCE, "read_timeout": "10m"}
+_RETRIES_OF_UPLOADS = {"retry_timeout": timedelta(minutes=20)}
+"""While a part is sent, nothing is read: so a `read_timeout` is the time that a line has for all parts under way."""
+
+_QUICK = 2**20
+"""Bytes up to which a file is sent with the usual patience, which finds out sooner that a server is silent."""
 
 _RETRIES = 6  # a few seconds of pauses; obstore's own 10 would keep the user of a wrong endpoint waiting for a minute
 
@@ -102,8 +112,9 @@ class ObjectStore(RemoteStore):
 
     Notes
     -----
-    A hit on a payload of up to 8 MB costs two requests: manifest and payload; a miss and what it makes, 17. Larger ones
-    are moved in parts of 8 MB, four at once. ``create`` is a conditional request (``If-None-Match: *``).
+    A hit on a payload of up to 16 MiB costs two requests: manifest and payload; a miss and what it makes, 17. Larger
+    ones are moved in parts of 16 MiB, eight at once. ``create`` is a conditional request (``If-None-Match: *``). A line
+    has ten minutes for the parts that are under way; ``client_options={"read_timeout": …}`` says otherwise.
 
     After a failure the next request connects anew: what was corrected in the environment, or in a profile, counts.
 
@@ -132,7 +143,7 @@ class ObjectStore(RemoteStore):
         import obstore.store
 
         config = dict(self._config)
-        client_options = {**_CLIENT_OPTIONS, **config.pop("client_options", {})}
+        client_options = dict(config.pop("client_options", {}))
         retry_config = {"max_retries": _RETRIES, **config.pop("retry_config", {})}
         if unknown := retry_config.keys() - {"max_retries", "retry_timeout", "backoff"}:  # obstore ignores them
             raise StoreError(f"The store {self.url} cannot be used: retry_config has no {sorted(map(str, unknown))}.")
@@ -142,16 +153,22 @@ class ObjectStore(RemoteStore):
                 config["endpoint"] = _checked_endpoint(str(endpoint), self.url)
                 if config["endpoint"].startswith("http://"):  # whoever names such an endpoint allows it
                     client_options.setdefault("allow_http", True)
+            _refuse_control_characters(config, self.url)
         kind: Any = getattr(obstore.store, _KINDS[self._scheme])
-        arguments = {"prefix": self._prefix or None, "client_options": client_options, "retry_config": retry_config}
+
+        def store_with(patience: Mapping[str, Any], retries: Mapping[str, Any]) -> Any:
+            options = {"client_options": {**patience, **client_options}, "retry_config": {**retries, **retry_config}}
+            return kind(self._bucket, prefix=self._prefix or None, **options, **config)
+
         try:
-            store = kind(self._bucket, **arguments, **config)
+            store = store_with(_PATIENCE, {})
         except Exception as error:
             # Without values: one may be a secret that was given under a wrong name.
             problem = re.sub(r'"[^"]*"', "…", _first_line(str(error)))
         else:
             _Forks.used = True
-            return _ObstoreClient(store, int(retry_config["max_retries"]))
+            uploads = partial(store_with, _PATIENCE_OF_UPLOADS, _RETRIES_OF_UPLOADS)
+            return _ObstoreClient(store, uploads, int(retry_config["max_retries"]))
         raise StoreError(f"The store {self.url} cannot be used: {problem}. Mend the storage_options.")
 
     def _connect_after_fork(self) -> Client:
@@ -170,13 +187,24 @@ class ObjectStore(RemoteStore):
 
 
 class _ObstoreClient(Client):
-    """Requests by obstore."""
+    """Requests by obstore.
 
-    def __init__(self, store: Any, retries: int) -> None:
+    Parameters
+    ----------
+    store : object
+        A store of obstore's.
+    uploads : callable
+        Makes another one to the same place, for what may take long to be sent.
+    retries : int
+        How often a request is repeated.
+    """
+
+    def __init__(self, store: Any, uploads: Callable[[], Any], retries: int) -> None:
         import obstore
         from obstore import exceptions
 
         self._store = store
+        self._uploads = cache(uploads)
         self._api: Any = obstore
         self._retries = retries
         self._exists = exceptions.AlreadyExistsError
@@ -226,20 +254,30 @@ class _ObstoreClient(Client):
         self._surely(lambda: self._api.put(self._store, path, data, use_multipart=False))
 
     def upload(self, local: str, path: str, size: int, advance: Callable[[int], None]) -> None:
-        if size <= PART:
+        if size <= _QUICK:
             self.put(path, Path(local).read_bytes())
             advance(size)
             return
-        part = max(PART, -(-size // _MOST_PARTS))
+        store, part, stopped = self._uploads(), max(PART, -(-size // _MOST_PARTS)), threading.Event()
 
         def pieces() -> Iterator[bytes]:
             with open(local, "rb", buffering=0) as file:
                 while piece := file.read(1 << 20):
+                    if stopped.is_set():
+                        raise InterruptedError(errno.EINTR, "the upload was interrupted")
                     yield piece
                     advance(len(piece))
 
+        def send() -> None:
+            if size <= PART:
+                data = Path(local).read_bytes()
+                self._surely(lambda: self._api.put(store, path, data, use_multipart=False))
+                advance(size)
+            else:
+                self._api.put(store, path, pieces(), use_multipart=True, chunk_size=part, max_concurrency=AT_ONCE)
+
         try:
-            self._api.put(self._store, path, pieces(), use_multipart=True, chunk_size=part, max_concurrency=AT_ONCE)
+            _interruptibly(send, stopped)
         except Exception:
             # If the answer to the last request was lost, its repetition may be refused. There is all of it, or nothing.
             with contextlib.suppress(Exception):
@@ -288,6 +326,8 @@ class _ObstoreClient(Client):
             return problem_of_status(status, code, message[1] if message else "")
         if isinstance(error, OSError) and error.errno is not None:
             return problem_of_status(None, None, error.strerror or "")._replace(errno=error.errno, transient=False)
+        if "arsing Path" in text or "parse path" in text:
+            return Problem(_first_line(text), "Give it another name.", errno.EINVAL)
         for clue, reason in _CLUES.items():
             if clue in text:
                 return problem_of_status(None, None, reason)
@@ -297,6 +337,8 @@ class _ObstoreClient(Client):
 _CLUES = {
     "dns error": "the name of the endpoint is not known",
     "Connection refused": "the endpoint refuses the connection",
+    "InvalidCertificate": "the certificate of the endpoint is not trusted",
+    "InvalidContentType": "the endpoint does not speak https",
     "TimedOut": "the endpoint does not answer",
     "operation timed out": "the endpoint does not answer",
     "kind: Connect,": "there is no connection to the endpoint",
@@ -310,6 +352,34 @@ _OF_PROVIDER = "External AWS credential provider: "
 
 _CONFLICTS = 7  # how often a create that nobody has won is tried again
 _LONGEST_PAUSE = 2.0  # seconds
+
+
+def _interruptibly(work: Callable[[], None], stopped: threading.Event) -> None:
+    """Do long work of obstore's in a thread of its own: the main one would hear of Ctrl-C when it is done."""
+    if threading.current_thread() is not threading.main_thread():
+        work()
+        return
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            failures.append(error)
+
+    worker = threading.Thread(target=run, name="persistable upload", daemon=True)
+    try:
+        worker.start()
+    except RuntimeError:  # none to be had, as at the end of the interpreter
+        run()
+    try:
+        if worker.ident is not None:
+            worker.join()
+    except BaseException:
+        stopped.set()
+        raise
+    if failures:
+        raise failures[0]
 
 
 def _may_have_happened(error: Exception) -> bool:
@@ -354,9 +424,11 @@ def _parsed(url: str) -> tuple[str, str, str]:
     scheme, separator, rest = url.partition("://")
     if not separator or scheme not in _KINDS:
         kinds = ", ".join(f"{kind}://" for kind in _KINDS)
-        raise StoreError(f"ObjectStore takes URLs that begin with {kinds}; not {url!r}.")
+        raise StoreError(f"ObjectStore takes URLs that begin with {kinds}.")  # what it got may hold a password
+    if "?" in rest or "#" in rest:  # and is not repeated: it may be a signature
+        raise StoreError(f"The {scheme}:// URL of a store has neither '?' nor '#': give options as storage_options.")
     bucket, _, prefix = rest.partition("/")
-    if "@" in bucket and scheme.startswith("s3"):
+    if "@" in bucket:
         raise StoreError("The URL of a bucket holds no credentials: give them as storage_options.")
     if not bucket:
         raise StoreError(f"The URL {url!r} names no bucket: {scheme}://bucket/prefix.")
@@ -443,12 +515,27 @@ def _environment(*names: str) -> str | None:
 
 def _checked_endpoint(endpoint: str, url: str) -> str:
     """Return an endpoint that obstore takes: some others make it panic."""
-    parts = urlsplit(endpoint)
-    if parts.username or parts.password:
+    if "@" in endpoint:
         raise StoreError(f"The endpoint of the store {url} holds credentials: give them as storage_options.")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise StoreError(f"The endpoint of the store {url} is {endpoint!r}, and not a URL: http://… or https://….")
+    try:
+        parts = urlsplit(endpoint)
+        is_good = parts.scheme in ("http", "https") and parts.hostname and not (parts.query or parts.fragment)
+        is_good = is_good and parts.port != 0 and not re.search(r"\s", endpoint)
+    except ValueError:  # a port that is none, or half of an IPv6 address
+        is_good = False
+    if not is_good:
+        shown = endpoint.partition("?")[0]
+        raise StoreError(f"The endpoint of the store {url} is {shown!r}, and not a URL: http://host:port or https://….")
     return endpoint.rstrip("/")
+
+
+def _refuse_control_characters(config: Mapping[str, Any], url: str) -> None:
+    """Raise an error for a line break behind a credential, as files of secrets have: it makes obstore panic."""
+    names = ("access_key_id", "secret_access_key", "session_token", "region", "default_region")
+    for name in names:
+        value = config.get(name) or os.environ.get(f"AWS_{name.upper()}")
+        if isinstance(value, str) and not value.isprintable():
+            raise StoreError(f"The store {url} cannot be used: {name} holds a line break, or the like. Mend it.")
 
 
 def _add_profile(config: dict[str, Any], url: str) -> None:
@@ -460,14 +547,16 @@ def _add_profile(config: dict[str, Any], url: str) -> None:
     profile = config.pop("profile", None)
     signs = any(config.get(name) for name in ("access_key_id", "skip_signature", "credential_provider"))
     signs = signs or (profile is None and _environment(*_CREDENTIALS_IN_ENVIRONMENT) is not None)
-    if signs and profile is None and not _environment("AWS_PROFILE", "AWS_DEFAULT_PROFILE"):
+    named = profile is not None or _environment("AWS_PROFILE", "AWS_DEFAULT_PROFILE") is not None
+    file = os.path.expanduser(_environment("AWS_CONFIG_FILE") or "~/.aws/config")
+    if signs and not named and not os.path.exists(file):  # the file may say where, whoever says who
         return
     try:
         from botocore.configprovider import ConfiguredEndpointProvider  # type: ignore[import-untyped]
         from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
         from botocore.session import Session  # type: ignore[import-untyped]
     except ModuleNotFoundError as error:
-        if profile is None and not _environment("AWS_PROFILE", "AWS_DEFAULT_PROFILE"):
+        if not named:
             return  # obstore looks for the service
         raise MissingDependencyError.of("botocore", extra="s3", purpose="a profile of AWS") from error
     try:

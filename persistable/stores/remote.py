@@ -124,7 +124,7 @@ class RemoteStore(Store):
         self.parallel = AT_ONCE
         self.copies = _of_this_process
         self._connected: tuple[int, Client] | None = None
-        self._connecting = threading.Lock()
+        self._connecting = os.getpid(), threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
         copies = None if self.copies is _of_this_process else self.copies  # another process has its own
@@ -133,7 +133,7 @@ class RemoteStore(Store):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self.copies = self.copies or _of_this_process
-        self._connecting = threading.Lock()
+        self._connecting = os.getpid(), threading.Lock()
 
     def __repr__(self) -> str:
         return f"{type(self).__qualname__}({self.url!r})"  # options of the storage may hold credentials
@@ -156,9 +156,9 @@ class RemoteStore(Store):
         """The client of this process; made at the first request."""
         connected = self._connected
         if connected is None or connected[0] != os.getpid():
-            if connected is not None:  # forked: a lock may have been held by a thread that is not here
-                self._connecting = threading.Lock()
-            with self._connecting:
+            if self._connecting[0] != os.getpid():  # forked: it may have been held by a thread that is not here
+                self._connecting = os.getpid(), threading.Lock()
+            with self._connecting[1]:
                 connected = self._connected
                 if connected is None or connected[0] != os.getpid():
                     connected = self._connected = os.getpid(), self.connect()
@@ -201,9 +201,8 @@ class RemoteStore(Store):
         try:
             if size is not None:
                 self._download({path: (local, size)})
-            elif entries := [entry for entry in self.list(path) if not entry.path.endswith("/")]:  # not empty folders
-                start = len(path) + 1
-                files = {entry.path: (os.path.join(local, entry.path[start:]), entry.size) for entry in entries}
+            elif entries := [entry for entry in self.list(path) if _is_plain(entry.path)]:
+                files = {entry.path: (f"{local}{entry.path[len(path) :]}", entry.size) for entry in entries}
                 for folder in {os.path.dirname(file) for file, _ in files.values()}:
                     os.makedirs(folder, exist_ok=True)
                 self._download(files)
@@ -229,6 +228,10 @@ class RemoteStore(Store):
         if not files:
             raise StoreError(f"The payload for {path!r} is a folder without files, and {self.url} keeps files only.")
         self._upload(files)
+
+    def drop(self, path: str) -> None:
+        self._at_once(self.delete, [(entry.path,) for entry in self.list(path)])
+        self.delete(path)
 
     def spool(self, path: str) -> str:
         return self.copies.new(os.path.basename(path))
@@ -275,7 +278,12 @@ class RemoteStore(Store):
                 work(*task)
             return
         with ThreadPoolExecutor(min(self.parallel, len(tasks)), "persistable transfer") as pool:
-            futures = [pool.submit(work, *task) for task in tasks]
+            try:
+                futures = [pool.submit(work, *task) for task in tasks]
+            except RuntimeError:  # no threads are to be had, as at the end of the interpreter
+                for task in tasks:
+                    work(*task)
+                return
             try:
                 done, _ = wait(futures, return_when=FIRST_EXCEPTION)
                 for future in done:
@@ -308,6 +316,15 @@ class RemoteStore(Store):
         return failure
 
 
+def _is_plain(path: str) -> bool:
+    """Return whether a listed path is that of a file which has its place below that of its folder.
+
+    Not ``x/``, an empty folder or its marker; and not ``x/../y`` or ``x//y``, which a bucket, or a server, may well
+    have, and which would be written to elsewhere on this machine.
+    """
+    return os.path.normpath(path) == path
+
+
 _DENIED = (
     "Ask for the permission, or choose another data_dir. README, Share artifacts, lists the permissions that are "
     "needed; without the one to list the bucket, S3 says the same of a file that is not there."
@@ -335,6 +352,7 @@ _CODES = {
         False,
         "Name the region of the bucket, in storage_options or AWS_REGION.",
     ),
+    "RequestTimeout": (errno.ETIMEDOUT, True, _AWAY),  # with the status 400
     "QuotaExceeded": (errno.EDQUOT, False, "Free some space, and try again; nothing half-written is left behind."),
 }
 
@@ -349,6 +367,7 @@ _STATUSES = {
     409: (errno.EBUSY, True, _BUSY),
     412: (errno.EBUSY, True, _BUSY),
     429: (errno.EBUSY, True, _BUSY),
+    501: (errno.EOPNOTSUPP, False, "The server does not know a request that a store needs: use another one."),
     507: (errno.ENOSPC, False, "Free some space, and try again; nothing half-written is left behind."),
 }
 

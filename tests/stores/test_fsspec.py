@@ -713,3 +713,20 @@ def test_stores_that_are_collected_close_their_connections(openssh_server, tmp_p
     while threading.active_count() > before and time.monotonic() < deadline:
         time.sleep(0.05)
     assert threading.active_count() <= before
+
+
+def test_a_bucket_cannot_make_a_payload_write_elsewhere(moto_server, tmp_path):
+    boto3 = pytest.importorskip("boto3")
+    client = boto3.client("s3", **moto_server.boto_options())
+    prefix, outside = f"p{hash(tmp_path) % 10**8}", tmp_path / "outside"
+    outside.mkdir()
+    names = ("whole", "below/whole", f"/{outside}/absolute", "../" * 20 + f"{outside}/relative", "./dot")
+    for name in names:
+        client.put_object(Bucket=moto_server.bucket, Key=f"{prefix}/a/payload/{name}", Body=b"x")
+    store = FsspecStore(f"s3://{moto_server.bucket}/{prefix}", storage_options=moto_server.fsspec_options())
+    fetched = Path(store.fetch("a/payload"))
+    assert sorted(path.relative_to(fetched).as_posix() for path in fetched.rglob("*") if path.is_file()) == [
+        "below/whole",
+        "whole",
+    ]
+    assert not list(outside.iterdir())

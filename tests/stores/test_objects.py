@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import os
@@ -22,6 +23,7 @@ from proxy import Action, FaultyProxy, cut_response, refuse
 from servers import READER, S3Server
 
 from persistable import BytesFileIO, Persistable
+from persistable._progress import transfer
 from persistable.exceptions import MissingDependencyError, StoreError
 from persistable.stores import FsspecStore, ObjectStore, Store, objects, store_for
 from persistable.testing.stores import StoreConformance
@@ -122,7 +124,7 @@ def test_what_a_miss_costs_is_known(s3_server: S3Server, proxy: FaultyProxy, url
 
 def test_a_large_payload_is_moved_in_parts(s3_server: S3Server, proxy: FaultyProxy, url: str, tmp_path: Path) -> None:
     store = ObjectStore(url, storage_options=s3_server.options(endpoint=proxy.url))
-    data = os.urandom(20 * MB)
+    data = os.urandom(40 * MB)
     local = tmp_path / "large"
     local.write_bytes(data)
     store.put(os.fspath(local), "a/payload")
@@ -161,12 +163,12 @@ print(up, down)
 def test_a_payload_of_any_size_takes_the_same_memory(s3_server: S3Server, url: str, tmp_path: Path) -> None:
     path = tmp_path / "large"
     with path.open("wb") as file:
-        file.truncate(96 * MB)
+        file.truncate(400 * MB)
     store = ObjectStore(url, storage_options=s3_server.options())
     done = _python(_MOVE, pickle.dumps((store, os.fspath(path))))
     up, down = map(float, done.split())
-    assert up < 64, up
-    assert down < 64, down
+    assert up < 200, up  # eight parts of 16 MiB, and one or two that are read
+    assert down < 200, down
 
 
 def test_a_writer_is_seen_at_the_next_look_of_another(s3_server: S3Server, url: str, tmp_path: Path) -> None:
@@ -755,3 +757,233 @@ def _python(code: str, given: bytes, *arguments: str, **environment: str) -> str
     )
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout.decode()
+
+
+# --- What reviewers found --------------------------------------------------------------------------------------------
+
+
+class _SlowLine:
+    """Something between a client and a server that passes on so many bytes in a second, upwards."""
+
+    def __init__(self, url: str, rate: float) -> None:
+        host, port = url.removeprefix("http://").split(":")
+        self._server, self._rate, self._free = (host, int(port)), rate, time.monotonic()
+        self._guard = threading.Lock()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.create_connection(self._server)
+                for pair in ((client, server), (server, client)):
+                    threading.Thread(target=self._pass_on, args=(*pair, pair[0] is client), daemon=True).start()
+
+    def _pass_on(self, source: socket.socket, target: socket.socket, is_slow: bool) -> None:
+        with contextlib.suppress(OSError), source, target:
+            while data := source.recv(1 << 14):
+                if is_slow:
+                    with self._guard:
+                        self._free = max(self._free, time.monotonic()) + len(data) / self._rate
+                        pause = self._free - time.monotonic()
+                    time.sleep(max(pause, 0))
+                target.sendall(data)
+
+
+@pytest.fixture
+def slow_line(s3_server: S3Server) -> Any:
+    line = _SlowLine(s3_server.url, 8 * MB)
+    yield line
+    line.close()
+
+
+def test_an_upload_may_take_longer_than_an_answer(
+    s3_server: S3Server, slow_line: _SlowLine, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a part is sent, nothing is read; and all parts under way share the line."""
+    monkeypatch.setitem(objects._PATIENCE, "read_timeout", "1s")
+    store = ObjectStore(url, storage_options=s3_server.options(endpoint=slow_line.url))
+    for size in (12 * MB, 34 * MB):  # whole, and in parts
+        (tmp_path / "payload").write_bytes(bytes(size))
+        store.put(os.fspath(tmp_path / "payload"), f"a/{size}")
+        assert ObjectStore(url, storage_options=s3_server.options()).client.size(f"a/{size}") == size
+
+
+_INTERRUPTED = """
+import os, pickle, signal, sys, threading, time
+store, path = pickle.loads(sys.stdin.buffer.read())
+store.create("warm", b"up")
+threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()
+began = time.monotonic()
+try:
+    store.put(path, "a/payload")
+except KeyboardInterrupt:
+    print(time.monotonic() - began)
+"""
+
+
+def test_an_upload_can_be_interrupted(s3_server: S3Server, slow_line: _SlowLine, url: str, tmp_path: Path) -> None:
+    (tmp_path / "payload").write_bytes(bytes(80 * MB))
+    store = ObjectStore(url, storage_options=s3_server.options(endpoint=slow_line.url))
+    assert float(_python(_INTERRUPTED, pickle.dumps((store, os.fspath(tmp_path / "payload"))))) < 4
+    assert not list(ObjectStore(url, storage_options=s3_server.options()).list("a"))
+
+
+@pytest.mark.parametrize("name", ["access_key_id", "secret_access_key", "session_token", "region"])
+@pytest.mark.parametrize("given", ["option", "environment"])
+def test_a_line_break_behind_a_credential_is_named(
+    s3_server: S3Server, url: str, bare: pytest.MonkeyPatch, name: str, given: str
+) -> None:
+    """obstore panics, which is no Exception."""
+    options = s3_server.options()
+    if given == "option":
+        options[name] = "s3cr3t\n"
+    else:
+        options.pop(name, None)
+        bare.setenv(f"AWS_{name.upper()}", "s3cr3t\n")
+    with pytest.raises(StoreError, match=name) as caught:
+        ObjectStore(url, storage_options=options).read("a")
+    assert "s3cr3t" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["key:s3cr3t@host:9000", "http://host/?s=s3cr3t", "http://host:99999", "http://[::1", "http://ho st"]
+)
+def test_an_endpoint_that_makes_obstore_panic_is_refused(s3_server: S3Server, url: str, endpoint: str) -> None:
+    with pytest.raises(StoreError, match="endpoint") as caught:
+        ObjectStore(url, storage_options=s3_server.options(endpoint=endpoint)).read("a")
+    assert "s3cr3t" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "sftp://user:s3cr3t@host/x",
+        "gs://user:s3cr3t@team/x",
+        "az://user:s3cr3t@team/x",
+        "s3:///x?signature=s3cr3t",
+        "s3://team/x?signature=s3cr3t",
+        "s3://team/x#s3cr3t",
+    ],
+)
+def test_a_url_is_not_repeated_with_its_secrets(wrong: str) -> None:
+    with pytest.raises(StoreError) as caught:
+        ObjectStore(wrong)
+    assert "s3cr3t" not in str(caught.value)
+
+
+_FORKED_WHILE_CONNECTING = """
+import os, pickle, signal, sys, threading, time
+store = pickle.loads(sys.stdin.buffer.read())
+connect, connecting = type(store).connect, threading.Event()
+def slowly(self):
+    connecting.set()
+    time.sleep(0.5)
+    return connect(self)
+type(store).connect = slowly
+thread = threading.Thread(target=store.create, args=("a", b"a"))
+thread.start()
+connecting.wait()
+child = os.fork()
+if child == 0:
+    signal.alarm(20)
+    store.create("b", b"b")
+    os._exit(0)
+thread.join()
+print(os.waitpid(child, 0)[1])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_process_that_is_forked_while_a_thread_connects_does_not_hang(s3_server: S3Server, url: str) -> None:
+    store = ObjectStore(url, storage_options=s3_server.options())
+    assert _python(_FORKED_WHILE_CONNECTING, pickle.dumps(store)).strip() == "0"
+
+
+_AT_THE_END = """
+import atexit, os, pickle, sys
+store, folder = pickle.loads(sys.stdin.buffer.read())
+store.create("warm", b"up")
+def last():
+    store.put(folder, "a/payload")
+    print(sorted(os.listdir(store.fetch("a/payload"))))
+atexit.register(last)
+"""
+
+
+def test_folders_are_moved_at_the_end_of_the_interpreter_too(s3_server: S3Server, url: str, tmp_path: Path) -> None:
+    folder = tmp_path / "payload"
+    folder.mkdir()
+    for name in "ab":
+        (folder / name).write_text(name)
+    store = ObjectStore(url, storage_options=s3_server.options())
+    assert _python(_AT_THE_END, pickle.dumps((store, os.fspath(folder)))).strip() == "['a', 'b']"
+
+
+def test_a_name_that_obstore_does_not_take_is_no_outage(s3_server: S3Server, url: str) -> None:
+    with pytest.raises(StoreError, match="name") as caught:
+        ObjectStore(url, storage_options=s3_server.options()).replace("a/tab\tulator", b"")
+    assert not caught.value.transient
+
+
+@pytest.mark.parametrize("broken", ["closed", "no terminal at all", "a pipe without a reader"])
+def test_what_is_wrong_with_the_screen_does_not_stop_a_transfer(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stream:
+        closed = False
+
+        def write(self, text: str) -> None:
+            raise BrokenPipeError
+
+        def flush(self) -> None:
+            pass
+
+    stream: Any = Stream()
+    if broken == "closed":
+        stream = open(os.devnull, "w")  # noqa: SIM115
+        stream.close()
+    elif broken == "a pipe without a reader":
+        stream.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", stream)
+    with transfer("From here", 100 * MB) as advance:
+        advance(50 * MB)
+
+
+def test_another_endpoint_in_the_environment_is_another_store(url: str, bare: pytest.MonkeyPatch) -> None:
+    bare.setenv("AWS_ENDPOINT_URL", "http://one:9000")
+    one = store_for(url)
+    assert store_for(url) is one  # it keeps its connections
+    bare.setenv("AWS_ENDPOINT_URL", "http://two:9000")
+    assert store_for(url) is not one
+
+
+def test_a_chained_url_is_no_folder() -> None:
+    with pytest.raises(StoreError, match="cache_dir"):
+        store_for("simplecache::s3://team/artifacts")
+
+
+def test_no_cache_is_an_empty_name_of_one(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERSISTABLE_CACHE_DIR", os.fspath(tmp_path))
+    store = ObjectStore(url)
+    assert store_for(store, cache_dir="") is store
+    assert isinstance(store_for(url, cache_dir=""), ObjectStore)
+    monkeypatch.chdir(tmp_path)
+    here = store_for(store, cache_dir="cache")
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    assert store_for(store, cache_dir="cache") is not here
+
+
+def test_the_default_profile_says_where_whoever_says_who(
+    s3_server: S3Server, url: str, bare: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As for s3fs, which serves the same URL in a process that is forked."""
+    (tmp_path / "config").write_text(f"[default]\nregion = {s3_server.region}\nendpoint_url = {s3_server.url}\n")
+    bare.setenv("AWS_ACCESS_KEY_ID", s3_server.key)
+    bare.setenv("AWS_SECRET_ACCESS_KEY", s3_server.secret)
+    ObjectStore(url).replace("a", b"a")
+    assert ObjectStore(url, storage_options=s3_server.options()).read("a") == b"a"

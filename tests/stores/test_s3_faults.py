@@ -27,7 +27,7 @@ from persistable.exceptions import (
 from persistable.stores import ObjectStore
 
 MB = 2**20
-SMALL, LARGE = 10_000, 17 * MB  # of one part, and of three
+SMALL, LARGE = 10_000, 33 * MB  # of one part, and of three
 WHOLE = {"manifest.json", "params.json", "generation.log"}
 
 
@@ -292,6 +292,7 @@ def test_the_beat_of_a_lease_survives_faults(world: World) -> None:
         (301, "PermanentRedirect", "region"),
         (403, "RequestTimeTooSkewed", "clock"),
         (500, "InternalError", "Try again later"),
+        (501, "NotImplemented", "use another one"),
         (503, "SlowDown", "Try again later"),
     ],
 )
@@ -304,7 +305,7 @@ def test_what_a_server_refuses_is_not_taken_for_a_miss(world: World, status: int
         assert said in str(caught.value)
         assert world.url in str(caught.value)
         assert not isinstance(caught.value, FileNotFoundError)
-        assert caught.value.transient == (status >= 500)
+        assert caught.value.transient == (status in (500, 503))
     assert data.made == 0
     world.proxy.clear()
     assert data.load_generate()  # the same object goes on where the server does

@@ -51,13 +51,18 @@ class FsspecStore(RemoteStore):
     MissingDependencyError
         If fsspec, or the package with the file system (s3fs, paramiko, gcsfs, adlfs, …), is not installed.
     StoreError
-        If `url` is not one, names no bucket and no folder, or is of a kind that fsspec does not know.
+        If `url` is not one, names no host, bucket or folder, or is of a kind that fsspec does not know.
 
     Notes
     -----
     ``create`` is exclusive on S3, on SFTP where the server does not rename over a file (OpenSSH does not), in memory,
     and where the file system knows ``pipe_file(mode="create")`` itself (gcsfs, adlfs). Elsewhere two processes could
     both create a file: the first generation finds that out, and asks for ``single_flight=False``.
+
+    Over SFTP, the key of the host must be in ``~/.ssh/known_hosts`` or ``/etc/ssh/ssh_known_hosts``, as it is once ssh
+    has logged in there. ``storage_options={"host_key_policy": "auto_add"}`` accepts a host that is not known, and
+    ``"warning"`` too, with a warning; a key other than the known one is never accepted. A
+    ``paramiko.MissingHostKeyPolicy`` replaces all of this by what it says.
 
     Examples
     --------
@@ -120,14 +125,16 @@ def _parsed(url: str, storage_options: Mapping[str, Any]) -> _Place:
     host, slash, path = rest.partition("/")
     login, _, server = host.rpartition("@")
     if login and is_s3:
-        raise StoreError("The URL of a bucket holds no credentials: give them as storage_options, key and secret.")
+        raise StoreError("The URL of a bucket must not hold credentials: give them as storage_options, key and secret.")
     user = login.partition(":")[0]
     shown = f"{protocol}://{user}{'@' if user else ''}{server}{slash}{path}".rstrip("/")
     found = kind._strip_protocol(url)
     root = found.rstrip("/")
     if not (root or (found and host)) or (root.startswith("/") and is_s3):
         raise StoreError(f"The URL {shown!r} names no bucket and no folder: {protocol}://…/folder.")
-    return _Place(protocol, root, shown, {**kind._get_kwargs_from_urls(url), **storage_options})
+    options = {**kind._get_kwargs_from_urls(url), **storage_options}
+    _client_class(kind).check(shown, options)
+    return _Place(protocol, root, shown, options)
 
 
 def _file_system_class(protocol: str) -> Any:

@@ -48,6 +48,10 @@ class FsspecClient(Client):
         self._options = options
         self.connections = self.connected_by(kind, options)
 
+    @classmethod
+    def check(cls, shown: str, options: Mapping[str, Any]) -> None:
+        """Raise StoreError if a place, whose URL is shown as `shown`, cannot be reached with such options."""
+
     def file_system(self) -> contextlib.AbstractContextManager[Any]:
         """Give a file system for the time of one request."""
         return self.connections.lend()

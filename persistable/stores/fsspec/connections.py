@@ -72,7 +72,10 @@ class Connections:
     # What a kind of file system may do in its own way
 
     def make(self) -> Any:
-        fs = self._kind(**self._options, skip_instance_cache=True)
+        return self.made_with(self._options)
+
+    def made_with(self, options: Mapping[str, Any]) -> Any:
+        fs = self._kind(**options, skip_instance_cache=True)
         # Not by the option use_listings_cache: not every class takes it.
         fs.dircache.use_listings_cache = False
         return fs

@@ -14,7 +14,23 @@ from typing import Any
 
 from ..remote import Problem, problem_of_status
 
-__all__ = ["problem_of", "status_of"]
+__all__ = ["Refused", "problem_of", "status_of"]
+
+
+class Refused(Exception):
+    """There is no login, and trying again does not help.
+
+    Parameters
+    ----------
+    reason, remedy : str
+        As those of a :class:`Problem`.
+    """
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(reason, remedy)
+        self.reason = reason
+        self.remedy = remedy
+
 
 _REFUSALS = {
     "AuthenticationException",  # paramiko
@@ -77,6 +93,8 @@ def status_of(error: BaseException) -> int | None:
 
 
 def _problem(error: Exception) -> Problem:
+    if isinstance(error, Refused):
+        return Problem(error.reason, error.remedy, errno.EACCES)
     status, code, message = _answer(error)
     if status is not None:
         return problem_of_status(status, code, message)
@@ -142,6 +160,7 @@ def _said(error: BaseException) -> str:
 
 
 _SECRET = re.compile("pass|secret|token|key|cred|sas|connection_string", re.IGNORECASE)
+_NO_SECRETS = {"key_filename", "host_key_policy"}
 
 
 def _without_secrets(text: str, options: Mapping[str, Any]) -> str:
@@ -156,5 +175,5 @@ def _secrets(options: Mapping[str, Any]) -> Iterator[str]:
     for name, value in options.items():
         if isinstance(value, Mapping):
             yield from _secrets(value)
-        elif isinstance(value, str) and len(value) > 3 and _SECRET.search(name):
+        elif isinstance(value, str) and len(value) > 3 and _SECRET.search(name) and name not in _NO_SECRETS:
             yield value

@@ -19,6 +19,7 @@ from io import BytesIO
 from typing import Any
 
 from ..._integrity import new_token
+from ...exceptions import StoreError
 from ..base import Entry
 from .client import FsspecClient
 from .connections import Connections
@@ -26,8 +27,10 @@ from .connections import Connections
 __all__ = ["SftpClient"]
 
 _TRIES_IN_A_FOLDER = 32  # a round trip lies between making a folder and writing to it: others may remove it meanwhile
+_TRIES_IN_VAIN = 8
 _SILENCE = 60.0  # seconds without a word from a server
 _PIECE = 256 * 1024  # bytes; paramiko joins what it reads to what it has, piece by piece
+_POLICIES = ("reject", "warning", "auto_add")  # for host keys
 
 
 class _Logins(Connections):
@@ -38,9 +41,19 @@ class _Logins(Connections):
         weakref.finalize(self, _close_all, self.idle, os.getpid())
 
     def make(self) -> Any:
-        fs = super().make()
-        fs.ftp.get_channel().settimeout(_SILENCE)
-        return fs
+        from .login import Login
+
+        login = Login(self._options)
+        try:
+            fs = self.made_with(login.options)
+            fs.ftp.get_channel().settimeout(_SILENCE)
+            return fs
+        except BaseException as error:
+            refusal = login.refusal(error)
+            login.end()
+            if refusal is not None:
+                raise refusal from None
+            raise
 
     def is_alive(self, fs: Any) -> bool:
         transport = fs.client.get_transport()
@@ -71,6 +84,17 @@ class SftpClient(FsspecClient):
     """Requests by paramiko's client."""
 
     connected_by = _Logins
+
+    @classmethod
+    def check(cls, shown: str, options: Mapping[str, Any]) -> None:
+        if not options.get("host"):
+            raise StoreError(f"The URL {shown!r} names no host: {shown.partition(':')[0]}://host/folder.")
+        policy = options.get("host_key_policy")
+        if isinstance(policy, str) and policy not in _POLICIES:
+            raise StoreError(
+                f"There is no host_key_policy {policy!r}: it is one of {', '.join(map(repr, _POLICIES))}, or a "
+                "paramiko.MissingHostKeyPolicy."
+            )
 
     @contextlib.contextmanager
     def _session(self) -> Iterator[Any]:
@@ -187,12 +211,19 @@ def _in_folder(ftp: Any, target: str, write: Callable[[], object]) -> None:
 
 
 def _make_folder(ftp: Any, folder: str) -> None:
+    parent, in_vain = os.path.dirname(folder), 0
     for attempt in range(_TRIES_IN_A_FOLDER):
         try:
             ftp.mkdir(folder)  # 0o777 less the umask there
             return
         except FileNotFoundError:
-            _make_folder(ftp, os.path.dirname(folder))
+            if not stat.S_ISDIR(_mode(ftp, parent)):
+                _make_folder(ftp, parent)
+                continue
+            in_vain += 1  # it may have been made in between; but a place such as /proc says so for ever
+            if in_vain == _TRIES_IN_VAIN:
+                raise PermissionError(errno.EACCES, f"the server makes no folder in {parent}", folder) from None
+            time.sleep(0.01 * random.random())
         except OSError as error:
             mode = _mode(ftp, folder)
             if stat.S_ISDIR(mode):
@@ -202,6 +233,7 @@ def _make_folder(ftp: Any, folder: str) -> None:
             if isinstance(error, PermissionError) or attempt == _TRIES_IN_A_FOLDER - 1:
                 raise
             # "Failure" may have meant that it was there, and others have removed it since.
+    raise OSError(errno.EBUSY, "the folder vanishes as soon as it is made")
 
 
 def _mode(ftp: Any, path: str) -> int:
