@@ -32,6 +32,7 @@ __all__ = ["Lease", "acquire"]
 
 _FIRST_PAUSE = 0.005  # seconds between two looks at a lease; grows, so that a short generation is met soon
 _LONGEST_PAUSE = 0.5
+_LONGEST_BEAT = 5.0  # seconds to wait, at the end, for a sign of life that hangs in a network
 _WARN_AFTER = 5.0  # seconds of waiting that nobody should have to guess about
 _WARN_AGAIN = 300.0
 
@@ -186,6 +187,8 @@ class Lease:
                     return  # taken over while we were paused, and cleaned up: write no ghost
                 self._record["beat"] += 1
                 self._store.replace(self._path, self._content())
+                if self._ended.is_set():  # it hung, and nobody waited for it: what it wrote is a ghost
+                    self._store.delete(self._path)
 
     def _end(self) -> bool:
         """Stop beating; return whether there is something to clean up: not twice, and not in a forked process."""
@@ -194,7 +197,7 @@ class Lease:
         self._ended.set()
         if self._beating is not None and self._beating is not threading.current_thread():
             with contextlib.suppress(RuntimeError):  # interrupted while it was started: it ends before its first beat
-                self._beating.join()
+                self._beating.join(_LONGEST_BEAT)
         return True
 
 

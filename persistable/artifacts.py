@@ -49,6 +49,7 @@ from .fileio import FileIO
 from .keys import ArtifactKey
 from .manifest import Manifest, PayloadRecord
 from .stores import Store
+from .stores.base import withholding_credentials
 
 __all__ = [
     "Artifact",
@@ -396,7 +397,8 @@ def _write_payload(
     spool = store.spool(f"{key.folder}/{name}")
     try:
         try:
-            fileio.save(payload, Path(spool))
+            with withholding_credentials():
+                fileio.save(payload, Path(spool))
         except PersistableError:
             raise
         except Exception as error:

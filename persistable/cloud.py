@@ -27,6 +27,7 @@ from .exceptions import ArtifactCorruptError, PayloadError
 from .fileio import FileIO, PickleFileIO
 from .fileio.base import PayloadT
 from .stores import CachedStore, Store, store_for
+from .stores.base import withholding_credentials
 
 __all__ = ["CloudFileIO"]
 
@@ -114,7 +115,8 @@ class CloudFileIO(FileIO[PayloadT]):
         path = _path_for(filepath, fileio.suffix)
         spool = cloud.spool(path)
         try:
-            fileio.save(payload, Path(spool))
+            with withholding_credentials():
+                fileio.save(payload, Path(spool))
             size, digest, files = digest_payload(spool)
             cloud.put(spool, path)
             pointer = {

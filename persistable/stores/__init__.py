@@ -136,8 +136,8 @@ def store_for(
         raise ValueError("data_dir is empty. Pass '.' for the folder that the process is in.")
     elif (like := _LIKE_A_URL.match(path)) is not None:
         raise StoreError(
-            f"{path!r} looks like a URL that was mistyped. A URL begins with {like['scheme'] or 's3'}://, and a folder of "
-            f"that name is ./{path.strip()}"
+            f"data_dir looks like a URL that was mistyped: it begins with {like[0]!r}. A URL begins with "
+            f"{(like['scheme'] or 's3').lower()}://, and a folder of such a name with ./"
         )
     elif "::" in path and "://" in path:
         raise StoreError(
@@ -193,7 +193,7 @@ def _cached(store: Store, cache_dir: str | os.PathLike[str] | None) -> Store:
     """Return `store`, cached below `cache_dir` if that is not None or empty."""
     folder = os.fsdecode(cache_dir) if cache_dir is not None else ""
     if as_url(folder):
-        raise StoreError(f"cache_dir is a folder on this machine, not a place such as {folder!r}.")
+        raise StoreError("cache_dir is a folder on this machine, and no URL.")
     return _cached_below(store, os.path.abspath(os.path.expanduser(folder))) if folder else store
 
 

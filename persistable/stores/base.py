@@ -21,12 +21,33 @@ import contextlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from contextvars import ContextVar
 from numbers import Real
 from typing import Any, NamedTuple
 
 from .._integrity import Verify
 
-__all__ = ["Entry", "Store"]
+__all__ = ["Entry", "Store", "credentials_are_withheld", "withholding_credentials"]
+
+_withheld: ContextVar[bool] = ContextVar("persistable_credentials_are_withheld", default=False)
+
+
+@contextlib.contextmanager
+def withholding_credentials() -> Iterator[None]:
+    """Leave out of every store that is pickled meanwhile what it logs in with.
+
+    For payloads: one that refers to its persistable, by a bound method say, would carry that to all who can read it.
+    """
+    before = _withheld.set(True)
+    try:
+        yield
+    finally:
+        _withheld.reset(before)
+
+
+def credentials_are_withheld() -> bool:
+    """Return whether a store that is pickled now is to leave out what it logs in with."""
+    return _withheld.get()
 
 
 class Entry(NamedTuple):

@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 _MOST_PARTS = 9_000  # S3 takes 10,000
 
-_PATIENCE = {"timeout": "1h", "read_timeout": "30s", "connect_timeout": "5s"}
+_PATIENCE = {"timeout": "1h", "read_timeout": "20s", "connect_timeout": "5s"}
 """A slow line may take its time, as long as something comes. (obstore's own: 30 s for the whole of a request.)"""
 
 _PATIENCE_OF_UPLOADS = {**_PATIENCE, "read_timeout": "10m"}
@@ -68,6 +68,10 @@ _KINDS = {
 
 SCHEMES = frozenset(_KINDS)
 """What the URLs of buckets begin with."""
+
+
+_PUBLIC = ("endpoint", "region", "skip_signature", "virtual_hosted_style_request", "profile", "account_name")
+"""The options that say where a store is, and nothing of who we are."""
 
 
 class _Forks:
@@ -137,6 +141,14 @@ class ObjectStore(RemoteStore):
         given = self._config.get("endpoint")
         return str(given) if given else _environment("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 
+    @property
+    def profile(self) -> str | None:
+        """The profile of AWS that may say where the store is, beside who we are."""
+        return self._config.get("profile") or os.environ.get("AWS_PROFILE")
+
+    def _public_state(self) -> dict[str, Any]:
+        return {"_config": {name: self._config[name] for name in _PUBLIC if name in self._config}}
+
     def connect(self) -> Client:
         if _Forks.lost:
             return self._connect_after_fork()
@@ -161,7 +173,7 @@ class ObjectStore(RemoteStore):
             return kind(self._bucket, prefix=self._prefix or None, **options, **config)
 
         try:
-            store = store_with(_PATIENCE, {})
+            store = store_with(_PATIENCE, {"retry_timeout": timedelta(seconds=45)})
         except Exception as error:
             # Without values: one may be a secret that was given under a wrong name.
             problem = re.sub(r'"[^"]*"', "…", _first_line(str(error)))

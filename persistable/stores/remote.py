@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 from .._integrity import files_below
 from .._progress import transfer
 from ..exceptions import StoreError
-from .base import Entry, Store
+from .base import Entry, Store, credentials_are_withheld
 from .copies import Copies
 
 __all__ = ["Client", "Problem", "RemoteStore", "problem_of_status"]
@@ -128,7 +128,12 @@ class RemoteStore(Store):
 
     def __getstate__(self) -> dict[str, Any]:
         copies = None if self.copies is _of_this_process else self.copies  # another process has its own
-        return {**self.__dict__, "copies": copies, "_connected": None, "_connecting": None}
+        state = {**self.__dict__, "copies": copies, "_connected": None, "_connecting": None}
+        return state | self._public_state() if credentials_are_withheld() else state
+
+    def _public_state(self) -> dict[str, Any]:
+        """Return what takes the place of attributes with credentials in them, where those are to be left out."""
+        return {}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -244,7 +249,11 @@ class RemoteStore(Store):
 
         def part(path: str, local: str, start: int, stop: int | None) -> None:
             data = self._do("read", path, lambda client: client.get_part(path, start, stop))
-            with open(os.open(local, _WRITE, 0o666), "wb", buffering=0) as file:
+            try:
+                descriptor = os.open(local, _WRITE, 0o666)
+            except FileNotFoundError as error:  # and not the payload, which would be corrupt then
+                raise StoreError(f"The folder for temporary files is gone: {os.path.dirname(local)}.") from error
+            with open(descriptor, "wb", buffering=0) as file:
                 file.seek(start)
                 view = memoryview(data)
                 while view:
@@ -257,14 +266,14 @@ class RemoteStore(Store):
                 parts.append((path, local, 0, None))
             else:
                 parts += [(path, local, start, start + PART) for start in range(0, size, PART)]
-        with transfer(f"From {self.url}", sum(size for _, size in files.values())) as advance:
+        with transfer(f"{_name_in(files)} from {self.url}", sum(size for _, size in files.values())) as advance:
             self._at_once(part, parts)
 
     def _upload(self, files: Mapping[str, tuple[str, int]]) -> None:
         def upload(path: str, local: str, size: int) -> None:
             self._do("write", path, lambda client: client.upload(local, path, size, advance))
 
-        with transfer(f"To {self.url}", sum(size for _, size in files.values())) as advance:
+        with transfer(f"{_name_in(files)} to {self.url}", sum(size for _, size in files.values())) as advance:
             small = [(path, local, size) for path, (local, size) in files.items() if size <= PART]
             for path, (local, size) in files.items():
                 if size > PART:  # its parts are uploaded several at once
@@ -310,10 +319,16 @@ class RemoteStore(Store):
         if missing and action != "write":
             return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         self._connected = None  # credentials and endpoints that are corrected in the environment count at the next try
-        failure = StoreError(f"Cannot {action} {path!r} in the store {self.url}: {problem.reason}. {problem.remedy}")
+        place = f"{self.url} at {self.endpoint}" if problem.transient and self.endpoint else self.url
+        failure = StoreError(f"Cannot {action} {path!r} in the store {place}: {problem.reason}. {problem.remedy}")
         failure.errno = problem.errno
         failure.transient = problem.transient
         return failure
+
+
+def _name_in(files: Mapping[str, object]) -> str:
+    """Return the name of the payload that files are of: what their paths begin with."""
+    return next(iter(files)).partition("/")[0]
 
 
 def _is_plain(path: str) -> bool:

@@ -27,6 +27,7 @@ from hypothesis.stateful import run_state_machine_as_test
 pytest.importorskip("fsspec")
 
 import fsspec
+import fsspec.implementations.sftp as sftp_of_fsspec
 from fsspec.asyn import AsyncFileSystem
 from fsspec.implementations.local import LocalFileSystem
 from proxy import FaultyProxy, meanwhile, refuse, swallow_response
@@ -40,7 +41,7 @@ from persistable import (
     StoreError,
 )
 from persistable.stores import Store, remote
-from persistable.stores.fsspec import FsspecStore, knows, s3
+from persistable.stores.fsspec import FsspecStore, knows, login, s3
 from persistable.testing.stores import StoreConformance, StoreMachine
 
 
@@ -224,6 +225,9 @@ def test_a_url_is_shown_without_its_password(url, shown):
         "s3:///prefix",
         "memory://",
         "sftp://host",
+        "sftp:///x",
+        "sftp://u:hunter22@/x",
+        "sftp://:22/x",
         "s3://key:hunter22@team/x",
         "s3://team/x?token=hunter22",
         "memory://team/x#hunter22",
@@ -236,6 +240,16 @@ def test_a_url_that_means_no_place_is_refused_without_its_secrets(url):
     with pytest.raises(StoreError) as caught:
         FsspecStore(url)
     assert "hunter22" not in str(caught.value)
+
+
+def test_what_a_url_of_sftp_lacks_is_said():
+    assert "names no host" in str(failure_of(lambda: FsspecStore("sftp:///x")))
+    assert FsspecStore("sftp:///x", storage_options={"host": "h"}).url == "sftp:///x"
+    assert "must not hold" in str(failure_of(lambda: FsspecStore("s3://key:secret@team/x")))
+    options = {"host_key_policy": "auto-add", "password": "hunter22"}
+    failure = failure_of(lambda: FsspecStore("sftp://host/x", storage_options=options))
+    assert "'auto-add'" in str(failure)
+    assert "'auto_add'" in str(failure)
 
 
 def test_it_is_told_which_urls_fsspec_knows():
@@ -535,6 +549,19 @@ def test_a_file_that_stands_where_a_folder_is_needed_is_said(openssh_server, tmp
         store.client.size("")
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc here")
+@pytest.mark.parametrize("folder", ["/proc/art", "/proc/art/a/b/c"])
+def test_a_folder_that_the_server_never_makes_is_said_at_once(openssh_server, folder):
+    given = openssh_server.fsspec_options()
+    url = f"sftp://{given.pop('host')}:{given.pop('port')}{folder}"
+    store, began = FsspecStore(url, storage_options=given), time.monotonic()
+    for work in (lambda: store.create("a/b", b""), lambda: store.replace("a", b"")):
+        failure = failure_of(work)
+        assert (failure.errno, failure.transient) == (errno.EACCES, False)
+        assert "makes no folder in /proc" in str(failure)
+    assert time.monotonic() - began < 10
+
+
 @pytest.mark.parametrize("name", ["mkdir", "rename"])
 def test_what_is_in_the_way_and_vanishes_does_no_harm(openssh_server, tmp_path, monkeypatch, name):
     from paramiko import SFTPClient
@@ -566,6 +593,185 @@ def test_parts_of_a_payload_end_where_it_ends(openssh_server, tmp_path):
     assert store.client.get_part("a", 100, 400_000) == data[100:400_000]
     assert store.client.get_part("a", 599_999, 700_000) == data[599_999:]
     assert store.client.get_part("a", 600_000, 700_000) == b""
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Logging in by SSH
+
+
+@pytest.fixture(params=["openssh_server", "rclone_sftp_server"])
+def sftp_server(request: Any) -> Any:
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home, where no host is known."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home/.ssh").mkdir(parents=True)
+    return tmp_path / "home"
+
+
+def strictly(server: Any, place: Path, **options: Any) -> FsspecStore:
+    """Return a store as on_sftp does, but with the default for host keys."""
+    given = server.fsspec_options(**{"host_key_policy": None, **options})
+    url = f"sftp://{given.pop('host')}:{given.pop('port')}{server.path.rstrip('/')}/{name_of(place)}"
+    return FsspecStore(url, storage_options={name: value for name, value in given.items() if value is not None})
+
+
+def refused(store: FsspecStore) -> str:
+    """Return how each request is refused, which is not as if there were no file."""
+    for work in (
+        lambda: store.read("a"),
+        lambda: list(store.list("")),
+        lambda: store.fetch("a"),
+        lambda: store.create("a", b""),
+    ):
+        failure = failure_of(work)
+        assert (failure.errno, failure.transient) == (errno.EACCES, False)
+    return str(failure)
+
+
+def test_a_host_that_is_known_is_believed(sftp_server, tmp_path, home):
+    from paramiko import HostKeys
+
+    name, kind, key = sftp_server.known_hosts.read_text().split()
+    for line in (
+        f"{name} {kind} {key} a comment",
+        f"other,{name} {kind} {key}",
+        f"{HostKeys.hash_host(name)} {kind} {key}",
+        f"{name} {kind} {HostKeys().hash_host('a')}\n{name} ssh-ed25519 AAAA\n|1|x y z\n|1| y z\n{name} {kind} {key}",
+    ):
+        (home / ".ssh/known_hosts").write_text(f"# ours\n@cert-authority * {kind} {key}\n\n{line}\n")
+        store = pickle.loads(pickle.dumps(strictly(sftp_server, tmp_path)))
+        store.replace("a", b"content")
+        assert store.read("a") == b"content"
+
+
+@pytest.mark.parametrize("policy", [None, "reject"])
+def test_a_host_that_is_not_known_is_refused(sftp_server, tmp_path, home, policy):
+    server, store = sftp_server, strictly(sftp_server, tmp_path, host_key_policy=policy)
+    before = threading.active_count()
+    assert f"the host key of [{server.host}]:{server.port} is not known. Log in once with ssh" in refused(store)
+    (home / ".ssh/known_hosts").write_text(f"{server.host} {server.known_hosts.read_text().split(' ', 1)[1]}")
+    assert "ssh-keyscan" in refused(store)  # that is the one at port 22
+    assert threading.active_count() <= before, threading.enumerate()  # each attempt has closed its connection
+    (home / ".ssh/known_hosts").write_bytes(server.known_hosts.read_bytes())
+    store.replace("a", b"")
+
+
+@pytest.mark.parametrize("policy", [None, "reject", "warning", "auto_add"])
+def test_a_host_with_another_key_than_the_known_one_is_refused(sftp_server, tmp_path, home, policy):
+    from paramiko import ECDSAKey
+
+    server, other = sftp_server, ECDSAKey.generate()
+    name = f"[{server.host}]:{server.port}"
+    for kind, key in ((other.get_name(), other.get_base64()), ("ssh-ed25519", "AAAA")):
+        (home / ".ssh/known_hosts").write_text(f"{name} {kind} {key}\n")
+        said = refused(strictly(server, tmp_path, host_key_policy=policy))
+        assert f"the host key of {name} is not the one in ~/.ssh/known_hosts. Somebody may be in between" in said
+        assert said.endswith(f"ssh-keygen -R '{name}'.")
+
+
+def test_a_host_may_be_known_to_all_users(openssh_server, tmp_path, home, monkeypatch):
+    monkeypatch.setattr(login, "_KNOWN_HOSTS", ("~/.ssh/known_hosts", str(tmp_path / "all")))
+    (tmp_path / "all").write_bytes(openssh_server.known_hosts.read_bytes())
+    strictly(openssh_server, tmp_path).replace("a", b"")
+    (tmp_path / "all").write_text(f"{openssh_server.known_hosts.read_text().split()[0]} ssh-ed25519 AAAA\n")
+    assert refused(strictly(openssh_server, tmp_path)).endswith(f" -f {tmp_path / 'all'}.")
+
+
+def test_the_user_may_say_which_hosts_to_believe(openssh_server, tmp_path, home):
+    import paramiko
+
+    strictly(openssh_server, tmp_path, host_key_policy="auto_add").replace("a", b"")
+    with pytest.warns(PersistableWarning, match="is not known"):
+        strictly(openssh_server, tmp_path, host_key_policy="warning").replace("a", b"")
+    if not hasattr(sftp_of_fsspec, "HOST_KEY_POLICIES"):
+        pytest.skip("this fsspec takes no policy")
+    strictly(openssh_server, tmp_path, host_key_policy=paramiko.AutoAddPolicy).replace("a", b"")
+    store = strictly(openssh_server, tmp_path, host_key_policy=paramiko.RejectPolicy())
+    assert "not found in known_hosts" in refused(store)
+    (home / ".ssh/known_hosts").write_bytes(openssh_server.known_hosts.read_bytes())
+    assert "not found in known_hosts" in refused(store)  # it is asked, and nobody else
+
+
+def test_a_server_is_asked_for_a_key_of_a_kind_that_is_known():
+    from paramiko import Transport
+
+    one, other = socket.socketpair()
+    with one, other:
+        transport = Transport(one)
+        every = transport.get_security_options().key_types
+        for kinds, first in (
+            ({"ssh-rsa"}, "rsa-sha2-512"),
+            ({"ecdsa-sha2-nistp256", "unheard-of"}, "ecdsa-sha2-nistp256"),
+        ):
+            login._prefer(transport, kinds)
+            assert transport.get_security_options().key_types[0] == first
+            assert set(transport.get_security_options().key_types) == set(every)
+
+
+def test_a_transport_of_the_users_own_is_watched_too(openssh_server, tmp_path, home):
+    from paramiko import Transport
+
+    class Own(Transport):
+        pass
+
+    assert "is not known" in refused(strictly(openssh_server, tmp_path, transport_factory=Own))
+    (home / ".ssh/known_hosts").write_bytes(openssh_server.known_hosts.read_bytes())
+    store = strictly(openssh_server, tmp_path, transport_factory=Own)
+    store.replace("a", b"")
+    assert isinstance(store.client.connections.idle[0].client.get_transport(), Own)
+
+
+def test_a_login_without_anything_to_log_in_with_is_said(sftp_server, tmp_path):
+    store = strictly(sftp_server, tmp_path, host_key_policy="auto_add", key_filename=None, password=None)
+    assert "neither a key nor a password to try. Give one: storage_options={'key_filename': …}" in refused(store)
+
+
+def test_a_key_file_that_is_missing_is_not_taken_for_a_missing_file(sftp_server, tmp_path):
+    missing = str(tmp_path / "a key")
+    store = strictly(sftp_server, tmp_path, host_key_policy="auto_add", key_filename=missing, password="hunter22")
+    said = refused(store)
+    assert f"cannot log in: the key file {missing} is not there. Give its whole path" in said
+    assert "hunter22" not in said
+    with pytest.raises(StoreError):
+        NumbersP(store, NumbersParams()).load()
+    with pytest.raises(StoreError):
+        NumbersP(store, NumbersParams()).exists()
+
+
+def test_a_key_file_that_is_none_is_said(sftp_server, tmp_path):
+    (tmp_path / "key").write_text("no key")
+    store = strictly(
+        sftp_server, tmp_path, host_key_policy="auto_add", key_filename=str(tmp_path / "key"), password=None
+    )
+    assert "Check the storage_options 'key_filename'" in refused(store)
+    store = strictly(sftp_server, tmp_path, host_key_policy="auto_add", key_filename=str(tmp_path))
+    assert f"the key file {tmp_path} cannot be read" in refused(store)
+
+
+def test_a_server_that_does_not_speak_ssh_is_said_once(run_python):
+    code = """if True:
+        import io, sys
+        from persistable import StoreError
+        from persistable.stores.fsspec import FsspecStore
+        sys.stderr = io.StringIO()
+        try:
+            FsspecStore(f"sftp://u:p@127.0.0.1:{sys.argv[1]}/x").read("a")
+        except StoreError as error:
+            print(error.transient, repr(sys.stderr.getvalue()))
+    """
+
+    def answer() -> None:
+        connection, _ = listening.accept()
+        with connection:
+            connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as pool:
+        pool.submit(answer)
+        assert run_python(code, str(listening.getsockname()[1])) == "True ''\n"
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -171,6 +171,26 @@ def test_a_payload_of_any_size_takes_the_same_memory(s3_server: S3Server, url: s
     assert down < 200, down
 
 
+class SelfishP(Persistable[Any, None]):
+    """Its payload holds on to what made it, as a bound method does."""
+
+    def _generate_payload(self) -> Any:
+        return self
+
+
+def test_a_payload_that_holds_its_persistable_carries_no_credentials(s3_server: S3Server, url: str) -> None:
+    for kind, options in ((ObjectStore, s3_server.options()), (FsspecStore, s3_server.fsspec_options())):
+        store = kind(f"{url}/{kind.__name__}", storage_options=options)
+        selfish = SelfishP(store, None)
+        selfish.generate()
+        (payload,) = [entry.path for entry in store.list("") if "/payload." in entry.path]
+        content = store.read(payload)
+        assert s3_server.secret.encode() not in content
+        assert s3_server.key.encode() not in content
+        assert s3_server.url.encode() in content  # where it is, is no secret
+        assert s3_server.secret.encode() in pickle.dumps(selfish)  # another process of ours may well log in
+
+
 def test_a_writer_is_seen_at_the_next_look_of_another(s3_server: S3Server, url: str, tmp_path: Path) -> None:
     one, other = (ObjectStore(url, storage_options=s3_server.options()) for _ in range(2))
     for number in range(5):

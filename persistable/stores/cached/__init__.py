@@ -131,8 +131,9 @@ class CachedStore(WrapperStore):
         """Return the cache of `remote` in a folder of its own below `folder`."""
         innermost = _innermost(remote)
         endpoint = innermost.endpoint if isinstance(innermost, RemoteStore) else None
+        profile = getattr(innermost, "profile", None)
         words = re.sub(r"[^A-Za-z0-9]+", "-", remote.url).strip("-")[:60]
-        token = digest(f"{remote.url} {endpoint}".encode())[-8:]
+        token = digest(f"{remote.url} {endpoint} {profile}".encode())[-8:]
         return cls(remote, os.path.join(folder, f"{words}-{token}"), **options)
 
     def __repr__(self) -> str:

@@ -6,6 +6,7 @@ outage is said once, however long it lasts. The first answer ends it: that there
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Callable
@@ -73,7 +74,7 @@ class Outage:
             try:
                 return self.there(there)
             except StoreError as error:
-                if not error.transient:
+                if not _is_away(error):
                     raise
         if not quietly and not self.offline and not self._is_told:
             self._is_told = True
@@ -89,7 +90,7 @@ class Outage:
         try:
             found = operation()
         except StoreError as error:
-            if error.transient:
+            if _is_away(error):
                 self._until = time.monotonic() + self._pause
                 self._pause = min(2 * self._pause, LONGEST_PAUSE)
                 self._problem = str(error)
@@ -99,6 +100,11 @@ class Outage:
             raise
         self._end()
         return found
+
+
+def _is_away(error: StoreError) -> bool:
+    """Return whether an error says that a store is out of reach, and not only that it is busy with somebody else."""
+    return error.transient and error.errno != errno.EBUSY
 
 
 def require_drive(remote: Store) -> None:

@@ -30,6 +30,8 @@ _CLIENTS: dict[str, type[FsspecClient]] = {
 }
 
 _EXTRAS = {"s3fs": "s3", "paramiko": "sftp"}
+_PUBLIC = ("endpoint_url", "anon", "profile", "key_filename", "port", "project", "account_name")
+"""The options that say where a store is, and hold no secret."""
 
 
 class FsspecStore(RemoteStore):
@@ -78,6 +80,10 @@ class FsspecStore(RemoteStore):
         super().__init__(self._place.shown, **options)
         if not _file_system_class(self._place.protocol).async_impl:
             self.parallel = 1  # each thread would need a connection of its own; the heartbeat of a lease has one
+
+    def _public_state(self) -> dict[str, Any]:
+        options = {name: self._place.options[name] for name in _PUBLIC if name in self._place.options}
+        return {"_place": _parsed(self.url, options)}
 
     def connect(self) -> Client:
         kind = _file_system_class(self._place.protocol)

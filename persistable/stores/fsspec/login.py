@@ -15,9 +15,6 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-import paramiko
-from paramiko.hostkeys import HostKeys
-
 from ...exceptions import PersistableWarning
 from .errors import Refused
 
@@ -45,6 +42,8 @@ class Login:
     """
 
     def __init__(self, options: Mapping[str, Any]) -> None:
+        from paramiko import Transport  # type: ignore[import-untyped]
+
         self.options = dict(options)
         policy = self.options.get("host_key_policy")
         self._policy = None
@@ -53,7 +52,7 @@ class Login:
             self.options.pop("host_key_policy", None)
         host, port = self.options["host"], int(self.options.get("port") or 22)
         self._name = host if port == 22 else f"[{host}]:{port}"
-        self._make = self.options.get("transport_factory") or paramiko.Transport
+        self._make = self.options.get("transport_factory") or Transport
         self.options["transport_factory"] = self._transport_of
         self._transport: Any = None
         self._greeted = False
@@ -65,12 +64,14 @@ class Login:
 
     def refusal(self, error: BaseException) -> Refused | None:
         """Return in words what logging in has raised; None if it was not the login, but the network, or the server."""
+        from paramiko import AuthenticationException, SSHException
+
         if isinstance(error, OSError) and (isinstance(error, FileNotFoundError) or error.filename is not None):
             # By no means "there is no such file": none has been asked for yet.
             what = "is not there" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
             file = "a file that the login needs" if error.filename is None else f"the key file {error.filename}"
             return Refused(f"cannot log in: {file} {what}", "Give its whole path: storage_options={'key_filename': …}.")
-        said_no = isinstance(error, paramiko.SSHException) and not isinstance(error, paramiko.AuthenticationException)
+        said_no = isinstance(error, SSHException) and not isinstance(error, AuthenticationException)
         if not (said_no and self._greeted and self._transport.is_active() and not self._transport.is_authenticated()):
             return None
         if "No authentication methods" in str(error):
@@ -123,6 +124,8 @@ def _known(name: str) -> Iterator[_HostKey]:
 
 def _is(name: str, other: str) -> bool:
     """Return whether a name in a file is that of a server; it may be hashed."""
+    from paramiko import HostKeys
+
     return bool(HostKeys.hash_host(name, other) == other) if other.startswith("|1|") else other.lower() == name
 
 

@@ -217,7 +217,7 @@ def _make_folder(ftp: Any, folder: str) -> None:
             ftp.mkdir(folder)  # 0o777 less the umask there
             return
         except FileNotFoundError:
-            if not stat.S_ISDIR(_mode(ftp, parent)):
+            if parent != folder and not stat.S_ISDIR(_mode(ftp, parent)):
                 _make_folder(ftp, parent)
                 continue
             in_vain += 1  # it may have been made in between; but a place such as /proc says so for ever
