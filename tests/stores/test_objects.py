@@ -270,8 +270,8 @@ def test_progress_is_shown_to_who_is_looking(
     os.close(ours)
     assert process.wait(60) == 0, said
     if shown:
-        assert f"To {url}".encode() in said
-        assert f"From {url}".encode() in said
+        assert f" to {url}".encode() in said
+        assert f" from {url}".encode() in said
         assert b"/65.0M" in said
     else:
         assert said == b""
@@ -299,7 +299,7 @@ def test_progress_is_shown_in_a_notebook(s3_server: S3Server, url: str, tmp_path
         "print(book.cells[0].outputs)\n"
     )
     said = _python(script, code.encode(), JUPYTER_PATH=os.fspath(tmp_path / "kernels"), IPYTHONDIR=os.fspath(tmp_path))
-    assert f"To {url}" in said or "HBox" in said  # the latter where ipywidgets is installed
+    assert f" to {url}" in said or "HBox" in said  # the latter where ipywidgets is installed
 
 
 # --- How it is told where, and who we are ----------------------------------------------------------------------------

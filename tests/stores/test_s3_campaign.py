@@ -77,7 +77,7 @@ def _campaign(
 
 def test_four_processes_under_kills_and_stops_get_what_is_right(s3_server: Any, tmp_path: Path) -> None:
     figures = _campaign(
-        s3_server, tmp_path, "ObjectStore", keys=20, processes=4, hits=6, seconds=(0.05, 0.4), time_to_live=1.0
+        s3_server, tmp_path, "ObjectStore", keys=20, processes=4, hits=5, seconds=(0.05, 0.4), time_to_live=4.0
     )
     print(figures)
     assert figures["hits"] >= 1

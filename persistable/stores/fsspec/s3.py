@@ -16,7 +16,7 @@ from .errors import status_of
 __all__ = ["S3Client"]
 
 _MOST_PARTS = 9_000  # S3 takes 10,000
-_PART, _AT_ONCE = 8 * 2**20, 4  # less than elsewhere: all that is under way has to be sent within botocore's time-out
+PART, AT_ONCE = 8 * 2**20, 4  # less than elsewhere: all that is under way has to be sent within botocore's time-out
 
 
 class S3Client(FsspecClient):
@@ -85,10 +85,10 @@ class S3Client(FsspecClient):
         self._call("put_object", path, Body=data)
 
     def upload(self, local: str, path: str, size: int, advance: Callable[[int], None]) -> None:
-        part = max(_PART, -(-size // _MOST_PARTS))
+        part = max(PART, -(-size // _MOST_PARTS))
         with self.file_system() as fs:
             # s3fs reads so many parts, and sends them all, before it reads the next.
-            fs.put_file(local, self.at(path), callback=callback(advance), chunksize=part, max_concurrency=_AT_ONCE)
+            fs.put_file(local, self.at(path), callback=callback(advance), chunksize=part, max_concurrency=AT_ONCE)
 
     def list(self, folder: str) -> Iterator[Entry]:
         with self._bucket() as (fs, bucket, prefix):
