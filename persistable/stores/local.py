@@ -157,24 +157,28 @@ class LocalStore(Store):
 
     def put(self, local: str, path: str) -> None:
         target = self._root + path
-        source = local
-        try:
-            self._make_folder(os.path.dirname(target))
-            if os.stat(local).st_dev != os.stat(os.path.dirname(target)).st_dev:
-                # A move would be a copy, and not atomic: copy beside, then rename.
-                source = f"{target}.{new_token()}.tmp"
-                from shutil import move
+        for attempt in range(_ATTEMPTS):
+            source = local
+            try:
+                self._make_folder(os.path.dirname(target))
+                if os.stat(local).st_dev != os.stat(os.path.dirname(target)).st_dev:
+                    # A move would be a copy, and not atomic: copy beside, then rename.
+                    source = f"{target}.{new_token()}.tmp"
+                    from shutil import move
 
-                move(local, source)
-            self.settle(source)
-            _rename(source, target)
-            self._sync_folder(os.path.dirname(target))
-        except OSError as error:
-            if source != local:
-                with contextlib.suppress(OSError):
-                    remove_tree(source)
-            self._remove_empty_folders(os.path.dirname(target))
-            self._fail("write", path, error)
+                    move(local, source)
+                self.settle(source)
+                _rename(source, target)
+                self._sync_folder(os.path.dirname(target))
+                return
+            except OSError as error:
+                if source != local:
+                    with contextlib.suppress(OSError):
+                        remove_tree(source)
+                if isinstance(error, FileNotFoundError) and os.path.lexists(local) and attempt < _ATTEMPTS - 1:
+                    continue  # another process has removed the folder, as an empty one
+                self._remove_empty_folders(os.path.dirname(target))
+                self._fail("write", path, error)
 
     def drop(self, path: str) -> None:
         target = self._root + path
