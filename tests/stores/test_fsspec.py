@@ -655,7 +655,10 @@ def test_a_host_that_is_not_known_is_refused(sftp_server, tmp_path, home, policy
     assert f"the host key of [{server.host}]:{server.port} is not known. Log in once with ssh" in refused(store)
     (home / ".ssh/known_hosts").write_text(f"{server.host} {server.known_hosts.read_text().split(' ', 1)[1]}")
     assert "ssh-keyscan" in refused(store)  # that is the one at port 22
-    assert threading.active_count() <= before, threading.enumerate()  # each attempt has closed its connection
+    deadline = time.monotonic() + 5
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert threading.active_count() <= before  # each attempt has closed its connection
     (home / ".ssh/known_hosts").write_bytes(server.known_hosts.read_bytes())
     store.replace("a", b"")
 
