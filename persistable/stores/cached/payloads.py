@@ -49,6 +49,8 @@ class Payloads:
             return copy
 
         def here() -> str:
+            if not self._outage.offline:  # it may well be there: by no means is the artifact a damaged one
+                raise self._outage.error()
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
 
         return self._outage.either(there, here)
@@ -117,7 +119,7 @@ class Payloads:
 
     def drop(self, path: str) -> None:
         self._outage.either(lambda: self._remote.drop(path), lambda: None, quietly=True)
-        self._cache.local.drop(path)
+        self._cache.forget(path)
         self._sender.settle(path)
 
     def spool(self, path: str) -> str:
