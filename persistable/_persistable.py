@@ -684,10 +684,16 @@ class Persistable(Generic[PayloadT, ParamsT]):
         head = {"version": self.version, "code": code}
         artifact = Artifact(payload, sections, head, tree, "\n".join([*log, ""]))
         self.__memory = memory = memory._replace(artifact=artifact)
-        if persist and not self.__commit(memory, lease=lease, over=over, problem=problem, force=force):
+        while persist and not self.__commit(memory, lease=lease, over=over, problem=problem, force=force):
             self.logger.info(f"{self.__name} {key} was persisted by somebody else meanwhile: theirs counts.")
-            self.__load(key, False, untracked)
-            return False
+            try:
+                self.__load(key, False, untracked)
+            except ArtifactNotFoundError as error:
+                if error.key != key:
+                    raise
+                self.__memory, lease = memory, None  # theirs is gone again: ours counts, under a new name
+            else:
+                return False
         return True
 
     def __complete(self, made: bool, untracked: dict[str, Any]) -> PayloadT:
