@@ -22,7 +22,7 @@ from ..exceptions import StoreError
 from .base import Entry, Store, credentials_are_withheld
 from .copies import Copies
 
-__all__ = ["Client", "Problem", "RemoteStore", "problem_of_status"]
+__all__ = ["Client", "Problem", "RemoteStore", "check_url", "problem_of_status"]
 
 PART = 16 * 2**20
 """Bytes of a part, where a payload is moved in parts."""
@@ -324,6 +324,22 @@ class RemoteStore(Store):
         failure.errno = problem.errno
         failure.transient = problem.transient
         return failure
+
+
+def check_url(scheme: str, rest: str, *, is_bucket: bool) -> None:
+    """Raise StoreError for what must not stand in a URL, and do not repeat it: it may be a password, or a signature.
+
+    Parameters
+    ----------
+    scheme, rest : str
+        What is before and after ``://``.
+    is_bucket : bool
+        Whether nobody logs in by the URL, as over SFTP.
+    """
+    if "?" in rest or "#" in rest:
+        raise StoreError(f"The {scheme}:// URL of a store has neither '?' nor '#': give options as storage_options.")
+    if is_bucket and "@" in rest.partition("/")[0]:
+        raise StoreError("The URL of a bucket must not hold credentials: give them as storage_options, key and secret.")
 
 
 def _name_in(files: Mapping[str, object]) -> str:

@@ -83,11 +83,10 @@ class Publisher:
         if folder in self._refused:
             return
         try:
-            with self._cache.lock("publishing", 0.0) as is_free:
+            # A damaged one is not published, and whoever reads it finds that out.
+            with contextlib.suppress(ArtifactCorruptError), self._cache.lock("publishing", 0.0) as is_free:
                 if is_free:
                     self._outage.either(lambda: self._publish(folder), lambda: None)
-        except ArtifactCorruptError:
-            pass  # whoever reads it will find that out
         except OSError as error:
             self._refused.add(folder)
             kept = self._cache.local.path

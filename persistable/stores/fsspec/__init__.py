@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ...exceptions import MissingDependencyError, StoreError
-from ..remote import Client, RemoteStore
+from ..remote import Client, RemoteStore, check_url
 from .client import FsspecClient
 from .memory import MemoryClient
 from .s3 import S3Client
@@ -124,14 +124,11 @@ def _parsed(url: str, storage_options: Mapping[str, Any]) -> _Place:
     protocol, separator, rest = url.partition("://")
     if not separator or "::" in protocol:
         raise StoreError("FsspecStore takes a single URL, such as s3://bucket/prefix or sftp://host/folder.")
-    if "?" in rest or "#" in rest:  # and is not repeated: it may be a signature
-        raise StoreError(f"The {protocol}:// URL of a store has neither '?' nor '#': give options as storage_options.")
     kind = _file_system_class(protocol)
     is_s3 = _client_class(kind) is S3Client
+    check_url(protocol, rest, is_bucket=is_s3)
     host, slash, path = rest.partition("/")
     login, _, server = host.rpartition("@")
-    if login and is_s3:
-        raise StoreError("The URL of a bucket must not hold credentials: give them as storage_options, key and secret.")
     user = login.partition(":")[0]
     shown = f"{protocol}://{user}{'@' if user else ''}{server}{slash}{path}".rstrip("/")
     found = kind._strip_protocol(url)

@@ -41,6 +41,8 @@ class FsspecClient(Client):
     """
 
     connected_by: ClassVar[type[Connections]] = Connections
+    needs_folders: ClassVar[bool] = True
+    """Whether a folder has to be made before a file can be put in it; buckets have none in any case."""
 
     def __init__(self, kind: Any, root: str, options: Mapping[str, Any]) -> None:
         self._kind = kind
@@ -107,22 +109,21 @@ class FsspecClient(Client):
         # apart. Rather let each win, so that the probe of the store finds out.
         options = {"mode": "create"} if _creates(self._kind) else {}
         with self.file_system() as fs:
-            self.make_folders(fs, path)
+            self._make_folders(fs, path)
             fs.pipe_file(self.at(path), data, **options)
 
     def put(self, path: str, data: bytes) -> None:
         with self.file_system() as fs:
-            self.make_folders(fs, path)
+            self._make_folders(fs, path)
             fs.pipe_file(self.at(path), data)
 
     def upload(self, local: str, path: str, size: int, advance: Callable[[int], None]) -> None:
         with self.file_system() as fs:
-            self.make_folders(fs, path)
+            self._make_folders(fs, path)
             fs.put_file(local, self.at(path), callback=callback(advance))
 
-    def make_folders(self, fs: Any, path: str) -> None:
-        """Make the folders that a file at `path` needs."""
-        if not self._kind.async_impl:  # those are buckets, which have none
+    def _make_folders(self, fs: Any, path: str) -> None:
+        if self.needs_folders and not self._kind.async_impl:  # whatever is asynchronous is a bucket
             fs.makedirs(self.at(path).rpartition("/")[0], exist_ok=True)
 
     def list(self, folder: str) -> Iterator[Entry]:

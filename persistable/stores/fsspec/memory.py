@@ -6,7 +6,6 @@ import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from .client import FsspecClient
 
@@ -14,7 +13,9 @@ __all__ = ["MemoryClient"]
 
 
 class MemoryClient(FsspecClient):
-    """Requests to fsspec's dict of files, in which folders are implied."""
+    """Requests to fsspec's dict of files."""
+
+    needs_folders = False  # they are implied, and one that is made would be kept for ever
 
     def create_or_raise(self, path: str, data: bytes) -> None:
         from fsspec.implementations.memory import MemoryFile  # type: ignore[import-untyped]
@@ -27,6 +28,3 @@ class MemoryClient(FsspecClient):
     def upload(self, local: str, path: str, size: int, advance: Callable[[int], None]) -> None:
         self.put(path, Path(local).read_bytes())
         advance(size)
-
-    def make_folders(self, fs: Any, path: str) -> None:
-        pass  # they would be kept for ever

@@ -54,16 +54,16 @@ class S3Client(FsspecClient):
             return found
 
     def get(self, path: str, etag: str | None = None) -> tuple[bytes, str | None] | None:
-        if etag is not None:
-            try:
-                return self._get(path, IfNoneMatch=etag)
-            except TypeError:
-                pass  # aiobotocore stumbles over an answer 304 that has a checksum
-            except OSError as error:
-                if status_of(error) == 304:
-                    return None
-                raise
-        return self._get(path)
+        if etag is None:
+            return self._get(path)
+        try:
+            return self._get(path, IfNoneMatch=etag)
+        except TypeError:  # aiobotocore stumbles over an answer 304 that has a checksum: ask without the condition
+            return self._get(path)
+        except OSError as error:
+            if status_of(error) == 304:
+                return None
+            raise
 
     def get_part(self, path: str, start: int, stop: int | None) -> Any:
         if stop is None:
