@@ -15,14 +15,13 @@ import errno
 import io
 import mmap
 import os
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from xxhash import xxh3_128, xxh3_128_hexdigest
 
+from ._threads import meanwhile
 from .exceptions import ArtifactCorruptError, StoreError
 
 ALGORITHM = "xxh3:"
@@ -93,39 +92,12 @@ def digest_payload(path: str) -> tuple[int, str, dict[str, tuple[int, str]] | No
     return sum(size for size, _ in files.values()), digest_of_files(files), files
 
 
-@contextmanager
-def _reading(file: int, offset: int, target: memoryview) -> Iterator[Callable[[], int]]:
-    """Fill `target` from the file's `offset` on meanwhile, in another thread; the value returns how much there was."""
-    counts: list[int] = []
-    failures: list[BaseException] = []
-
-    def read() -> None:
-        done = 0
-        try:
-            while done < len(target) and (count := os.preadv(file, [target[done:]], offset + done)):
-                done += count
-        except BaseException as error:
-            failures.append(error)
-        counts.append(done)
-
-    def result() -> int:
-        if failures:
-            raise failures[0]
-        return counts[0]
-
-    reader = threading.Thread(target=read, name="persistable read", daemon=True) if target else None
-    try:
-        if reader is not None:
-            reader.start()
-    except RuntimeError:  # none to be had, as at the end of the interpreter
-        reader = None
-    try:
-        yield result
-    finally:
-        if reader is not None:
-            reader.join()
-        else:
-            read()
+def _read_at(file: int, offset: int, target: memoryview) -> int:
+    """Fill `target` from an open file's `offset` on, and return how many bytes there were."""
+    done = 0
+    while done < len(target) and (count := os.preadv(file, [target[done:]], offset + done)):
+        done += count
+    return done
 
 
 class StoredPayload:
@@ -252,19 +224,29 @@ class StoredPayload:
         if header + len(target) != self.size:
             raise self._corrupt(f"announces {header + len(target)} bytes, but must have {self.size}")
         hasher = xxh3_128()
+
+        def read(stop: int) -> int:
+            position = 0
+            while position < stop and (count := file.readinto(target[position : min(position + _CHUNK, stop)])):
+                hasher.update(target[position : position + count])
+                position += count
+            return position
+
         with self._open() as file:
             hasher.update(file.read(header))
-            # Most of the time goes into pages that are touched for the first time: with a second core, half of it.
-            middle = len(target) // 2 if len(target) >= _HALVED_FROM and hasattr(os, "preadv") else len(target)
-            with _reading(file.fileno(), header + middle, target[middle:]) as second_half:
-                position = 0
-                while position < middle and (count := file.readinto(target[position : min(position + _CHUNK, middle)])):
-                    hasher.update(target[position : position + count])
-                    position += count
-            position += second_half()
+            if len(target) < _HALVED_FROM or not hasattr(os, "preadv"):
+                position = read(len(target))
+            else:
+                # Most of the time goes into pages that are touched for the first time: with a second core, half of it.
+                middle = len(target) // 2
+                with meanwhile(
+                    "read", lambda: _read_at(file.fileno(), header + middle, target[middle:])
+                ) as second_half:
+                    position = read(middle)
+                position += second_half()
+                hasher.update(target[middle:])
             if position < len(target):
                 raise self._wrong_size(header + position)
-            hasher.update(target[middle:])
             if self.verify == "digest" and ALGORITHM + hasher.hexdigest() != self.digest:
                 raise self._wrong_digest(ALGORITHM + hasher.hexdigest())
 

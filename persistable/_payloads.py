@@ -1,4 +1,4 @@
-"""A payload between its place and its format: loaded, and removed.
+"""A payload between its place and its format: written, loaded, and removed.
 
 What fetches a payload here, and what a format keeps elsewhere, is seen to in one way, whether a manifest names the
 payload or a pointer of :class:`~persistable.CloudFileIO` does.
@@ -6,16 +6,61 @@ payload or a pointer of :class:`~persistable.CloudFileIO` does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ._integrity import StoredPayload, Verify
+from ._integrity import StoredPayload, Verify, digest_payload
+from ._threads import meanwhile
 from .exceptions import ArtifactCorruptError, PersistableError, StoreError
 from .fileio import FileIO, fileio_for
 from .stores import Store
+from .stores.base import withholding_credentials
 
-__all__ = ["drop_payload", "load_payload"]
+__all__ = ["drop_payload", "load_payload", "put_payload", "spooled"]
+
+_LOGGER = logging.getLogger("persistable")
+
+
+@contextmanager
+def spooled(store: Store, path: str, payload: Any, fileio: FileIO[Any]) -> Iterator[str]:
+    """Save a payload to a spool, which :func:`put_payload` moves to `path`, where nothing is yet.
+
+    If the ``with`` is left by an exception, what the format keeps elsewhere is removed.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the format wrote nothing.
+    Exception
+        Whatever the format raises.
+    """
+    spool = store.spool(path)
+    try:
+        with withholding_credentials():
+            fileio.save(payload, Path(spool))
+        if not os.path.lexists(spool):
+            raise FileNotFoundError(f"{type(fileio).__qualname__}._save wrote no file at the path that it was given.")
+        yield spool
+    except BaseException:
+        with contextlib.suppress(Exception):  # what it keeps elsewhere is lost track of; it was never named
+            fileio.discard(Path(spool))
+        raise
+    finally:
+        store.discard(spool)
+
+
+def put_payload(store: Store, spool: str, path: str) -> tuple[int, str, dict[str, tuple[int, str]] | None]:
+    """Move a spool to `path`, durably, and return its size, its digest, and those of the files of a folder."""
+    with meanwhile("settle", lambda: store.settle(spool)) as settled:  # the disk takes it while it is read
+        found = digest_payload(spool)
+    settled()
+    store.put(spool, path)
+    return found
 
 
 def load_payload(
@@ -91,6 +136,6 @@ def drop_payload(store: Store, path: str, fileio: FileIO[Any]) -> None:
                 store.release(local)
         except StoreError:
             return
-        except Exception:
-            pass
+        except Exception as error:  # a pointer that is gone or damaged leads nowhere any more
+            _LOGGER.info(f"{path} in {store.url} is removed; what {type(fileio).__qualname__} kept elsewhere: {error}")
     store.drop(path)

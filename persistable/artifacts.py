@@ -23,19 +23,16 @@ import contextlib
 import datetime as dt
 import errno
 import json
-import os
 import re
-import threading
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import _leases
-from ._integrity import digest_payload, new_token
+from ._integrity import new_token
 from ._leases import Lease
 from ._leftovers import sweep
-from ._payloads import drop_payload, load_payload
+from ._payloads import drop_payload, load_payload, put_payload, spooled
 from ._warn import warn as _warn
 from .exceptions import (
     ArtifactCorruptError,
@@ -49,7 +46,6 @@ from .fileio import FileIO
 from .keys import ArtifactKey
 from .manifest import Manifest, PayloadRecord
 from .stores import Store
-from .stores.base import withholding_credentials
 
 __all__ = [
     "Artifact",
@@ -394,31 +390,19 @@ def _write_payload(
     store: Store, key: ArtifactKey, payload: Any, fileio: FileIO[Any], token: str, suffix: str | None
 ) -> PayloadRecord:
     name = f"payload.{token}{fileio.suffix if suffix is None else suffix}"
-    spool = store.spool(f"{key.folder}/{name}")
+    saved = False
     try:
-        try:
-            with withholding_credentials():
-                fileio.save(payload, Path(spool))
-        except PersistableError:
-            raise
-        except Exception as error:
-            raise _not_persisted(key, error, fileio, payload) from error
-        if not os.path.lexists(spool):
-            problem = f"{type(fileio).__qualname__}._save wrote no file at the path that it was given."
-            raise _failure(key, problem, "Mend it")
-        try:
-            size, digest, files = _digest_while_settling(store, spool)
-            store.put(spool, f"{key.folder}/{name}")
-        except OSError:
-            raise
-        except Exception as error:
-            raise _not_persisted(key, error) from error
-    except BaseException:
-        with contextlib.suppress(Exception):  # what it keeps elsewhere is lost track of; it was never named
-            fileio.discard(Path(spool))
+        with spooled(store, f"{key.folder}/{name}", payload, fileio) as spool:
+            saved = True
+            size, digest, files = put_payload(store, spool, f"{key.folder}/{name}")
+    except OSError:
         raise
-    finally:
-        store.discard(spool)
+    except Exception as error:
+        if saved:
+            raise _not_persisted(key, error) from error
+        if isinstance(error, PersistableError):
+            raise
+        raise _not_persisted(key, error, fileio, payload) from error
     return {
         "file": name,
         "format": fileio.format_id,
@@ -429,31 +413,6 @@ def _write_payload(
         "type": f"{type(payload).__module__}.{type(payload).__qualname__}",
         "summary": _summary(payload),
     }
-
-
-def _digest_while_settling(store: Store, spool: str) -> tuple[int, str, dict[str, tuple[int, str]] | None]:
-    """Return size, digest and files of what was written to `spool`; the disk takes it meanwhile."""
-    failures: list[BaseException] = []
-
-    def settle() -> None:
-        try:
-            store.settle(spool)
-        except BaseException as error:
-            failures.append(error)
-
-    settling = threading.Thread(target=settle, name=f"persistable settle {spool}", daemon=True)
-    try:
-        settling.start()
-    except RuntimeError:  # none to be had, as at the end of the interpreter
-        settle()
-    try:
-        found = digest_payload(spool)
-    finally:
-        if settling.ident is not None:
-            settling.join()
-    if failures:
-        raise failures[0]
-    return found
 
 
 def _summary(payload: Any) -> str:

@@ -21,13 +21,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ._integrity import StoredPayload, Verify, digest_payload, new_token
-from ._payloads import drop_payload, load_payload
+from ._integrity import StoredPayload, Verify, new_token
+from ._payloads import drop_payload, load_payload, put_payload, spooled
 from .exceptions import ArtifactCorruptError, PayloadError
 from .fileio import FileIO, PickleFileIO
 from .fileio.base import PayloadT
 from .stores import CachedStore, Store, store_for
-from .stores.base import withholding_credentials
 
 __all__ = ["CloudFileIO"]
 
@@ -113,12 +112,9 @@ class CloudFileIO(FileIO[PayloadT]):
     def _save(self, payload: PayloadT, filepath: Path) -> None:
         cloud, fileio = self._cloud, self.fileio.for_payload(payload)
         path = _path_for(filepath, fileio.suffix)
-        spool = cloud.spool(path)
         try:
-            with withholding_credentials():
-                fileio.save(payload, Path(spool))
-            size, digest, files = digest_payload(spool)
-            cloud.put(spool, path)
+            with spooled(cloud, path, payload, fileio) as spool:
+                size, digest, files = put_payload(cloud, spool, path)
             pointer = {
                 "url": cloud.url,
                 "path": path,
@@ -134,8 +130,6 @@ class CloudFileIO(FileIO[PayloadT]):
             with contextlib.suppress(Exception):  # the first error counts
                 drop_payload(cloud, path, fileio)
             raise
-        finally:
-            cloud.discard(spool)
 
     def _load(self, filepath: Path) -> PayloadT:
         return self._follow(_parsed(filepath.read_bytes()), "digest", None)

@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ..._threads import meanwhile
 from ..base import Entry
 from ..remote import AT_ONCE, PART, Client, Problem
 from .errors import may_have_happened, problem_of, status_and_code, was_tried_once
@@ -168,27 +169,13 @@ def _interruptibly(work: Callable[[], None], stopped: threading.Event) -> None:
     if threading.current_thread() is not threading.main_thread():
         work()
         return
-    failures: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            work()
-        except BaseException as error:
-            failures.append(error)
-
-    worker = threading.Thread(target=run, name="persistable upload", daemon=True)
     try:
-        worker.start()
-    except RuntimeError:  # none to be had, as at the end of the interpreter
-        run()
-    try:
-        if worker.ident is not None:
-            worker.join()
+        with meanwhile("upload", work) as done:
+            pass
     except BaseException:
         stopped.set()
         raise
-    if failures:
-        raise failures[0]
+    done()
 
 
 def _pause(attempt: int, retries: int) -> bool:
