@@ -19,7 +19,7 @@ FLOORS = [
     {"_leases", "_leftovers", "cloud", "lineage"},
     {"artifacts", "_declared", "_guard", "_legacy"},
     {"_persistable"},
-    {"testing", "__init__"},
+    {"studies", "testing", "__init__"},
 ]
 LEVEL = {module: level for level, floor in enumerate(FLOORS) for module in floor}
 
