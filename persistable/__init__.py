@@ -101,6 +101,7 @@ _HOMES = {
         "PersistableWarning",
         "StaleCodeWarning",
         "StoreError",
+        "StudyError",
         "UntrackableValueError",
         "UntrackedDependencyWarning",
     ),
@@ -111,7 +112,18 @@ _MODULES = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = sorted(_MODULES)
 
 
-_SUBMODULES = {"artifacts", "exceptions", "fileio", "keys", "lineage", "manifest", "params", "stores", "testing"}
+_SUBMODULES = {
+    "artifacts",
+    "exceptions",
+    "fileio",
+    "keys",
+    "lineage",
+    "manifest",
+    "params",
+    "stores",
+    "studies",
+    "testing",
+}
 
 
 def __getattr__(name: str) -> Any:

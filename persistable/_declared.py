@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, TypeVar
 
+from ._hooks import HOOKS
 from ._warn import warn
 from .exceptions import DuplicateDependencyError, ParamsError, PersistableWarning
 from .fileio import FileIO
@@ -29,7 +30,6 @@ __all__ = [
 NodeT = TypeVar("NodeT", bound=Node)
 
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")  # a file name of every file system
-_HOOKS = ("_generate_payload", "_validate_payload", "_post_load", "_post_generate")
 
 
 def snake_case(name: str) -> str:
@@ -150,8 +150,8 @@ def check_hook_names(cls: type, root: type) -> None:
     persistable.exceptions.PersistableWarning: P._validate_paylod is not called by anything. Is _validate_payload meant?
     """
     for name in cls.__dict__:
-        if name.startswith(("_gen", "_val", "_post")) and name not in _HOOKS and not hasattr(root, name):
+        if name.startswith(("_gen", "_val", "_post", "_ext", "_is_")) and name not in HOOKS and not hasattr(root, name):
             from difflib import get_close_matches
 
-            if close := get_close_matches(name, _HOOKS, cutoff=0.9):
+            if close := get_close_matches(name, HOOKS, cutoff=0.9):
                 warn(f"{cls.__qualname__}.{name} is not called by anything. Is {close[0]} meant?", PersistableWarning)

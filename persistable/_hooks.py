@@ -7,7 +7,20 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-__all__ = ["Hooks", "call", "hooks_of"]
+__all__ = ["HOOKS", "Hooks", "call", "hooks_of"]
+
+HOOKS = (
+    "_generate_payload",
+    "_validate_payload",
+    "_post_load",
+    "_post_generate",
+    "_is_sufficient",
+    "_extend_payload",
+)
+"""The hooks, in the order of :class:`Hooks`."""
+
+_ARGUMENTS = {"_is_sufficient": 1, "_extend_payload": 1}
+"""How many arguments a hook takes in any case, beside self, where the way to call it depends on the others."""
 
 
 class Hooks(NamedTuple):
@@ -17,13 +30,14 @@ class Hooks(NamedTuple):
     validates: str
     completes_loaded: str
     completes_generated: str
+    suffices: str
+    extends: str
 
 
 @lru_cache(maxsize=1024)
 def hooks_of(kind: type, root: type) -> Hooks:
     """Return how the hooks of `kind` are to be called, where it overrides those of `root`."""
-    names = ("_generate_payload", "_validate_payload", "_post_load", "_post_generate")
-    return Hooks(*(_way_to_call(kind, root, name) for name in names))
+    return Hooks(*(_way_to_call(kind, root, name) for name in HOOKS))
 
 
 def _way_to_call(kind: type, root: type, name: str) -> str:
@@ -34,9 +48,10 @@ def _way_to_call(kind: type, root: type, name: str) -> str:
     parameters = list(inspect.signature(hook).parameters.values())
     if inspect.isfunction(inspect.getattr_static(kind, name)):
         parameters = parameters[1:]  # self
+    parameters = parameters[_ARGUMENTS.get(name, 0) :]
     return "with" if any(parameter.kind in keywords for parameter in parameters) else "without"
 
 
-def call(hook: Callable[..., Any], way: str, untracked: dict[str, Any]) -> Any:
+def call(hook: Callable[..., Any], way: str, untracked: dict[str, Any], *arguments: Any) -> Any:
     """Call a hook in the way that it wants to be called."""
-    return hook(**untracked) if way == "with" else hook()
+    return hook(*arguments, **untracked) if way == "with" else hook(*arguments)

@@ -18,12 +18,11 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from functools import lru_cache
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from ._integrity import new_token
+from ._processes import is_dead, this_process
 from .exceptions import LeaseTimeoutError, NoPayloadError
 from .keys import ArtifactKey
 from .stores import Store
@@ -369,59 +368,8 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Processes of this host
-
-
-def _start_of(pid: int) -> int | None:
-    """Return when a living process started, in clock ticks since the boot; None if it is dead.
-
-    Raises
-    ------
-    OSError
-        If there is no telling: no /proc, or one that hides the processes of others.
-    """
-    try:
-        # The name of the program, in parentheses, may contain anything.
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return None
-        raise  # it lives, but is not to be seen
-    return None if fields[0] in b"ZX" else int(fields[19])
-
-
-def _host() -> str:
-    import socket  # not before a lease is needed: it is slow to import
-
-    return socket.gethostname()
-
-
-@lru_cache(maxsize=1)
-def _machine() -> str:
-    """What tells two machines apart that share a host name: the boot, and the namespace that pids are counted in."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot}/{os.stat('/proc/self/ns/pid').st_ino}"
-    except OSError:
-        return ""
-
-
 def _this_process() -> dict[str, Any]:
-    try:
-        started = _start_of(os.getpid())
-    except OSError:
-        started = None
-    return {
-        "host": _host(),
-        "machine": _machine(),
-        "pid": os.getpid(),
-        "process": _this().token,
-        "started": started,
-        "since": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-    }
+    return {**this_process(), "process": _this().token, "since": dt.datetime.now(dt.UTC).isoformat(timespec="seconds")}
 
 
 def _is_dead(record: dict[str, Any]) -> bool:
@@ -430,9 +378,4 @@ def _is_dead(record: dict[str, Any]) -> bool:
     if record.get("process") == here.token:
         claim = here.claims.get(str(record.get("token")))
         return claim is None or claim.is_abandoned()
-    if not _machine() or (record.get("machine"), record.get("host")) != (_machine(), _host()):
-        return False
-    try:
-        return bool(_start_of(record["pid"]) != record["started"])
-    except (KeyError, TypeError, OSError):
-        return False
+    return is_dead(record)

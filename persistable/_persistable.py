@@ -8,7 +8,7 @@ import logging
 import os
 import time
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from logging import Logger
 from pathlib import Path
 from types import MappingProxyType
@@ -30,7 +30,7 @@ from ._hooks import call, hooks_of
 from ._leases import Lease
 from ._logs import PayloadLogger, logger_for, recording
 from ._warn import warn
-from .artifacts import Artifact
+from .artifacts import Artifact, Instead
 from .exceptions import (
     ArtifactCorruptError,
     ArtifactNotFoundError,
@@ -63,6 +63,7 @@ ParamsT = TypeVar("ParamsT")
 Dependencies: TypeAlias = "Iterable[Persistable[Any, Any]] | Mapping[str, Persistable[Any, Any]] | None"
 
 _DEFAULT_IO: FileIO[Any] = PickleFileIO()
+_WHATEVER = Instead(whatever=True)
 _NO_DEPENDENCIES: Mapping[str, Any] = MappingProxyType({})
 
 _stale_said: set[tuple[type, tuple[str, ...]]] = set()
@@ -77,6 +78,13 @@ class _Memory(NamedTuple):
     manifest: Manifest | None
     artifact: Artifact | None  # what persist() needs, where the payload was made here
     notes: Notes | None  # None: as the manifest says
+
+
+class _Claim(NamedTuple):
+    """Whether a payload is ours to make, and the lease that says so to others, if there is one."""
+
+    holds: bool
+    lease: Lease | None
 
 
 class Persistable(Generic[PayloadT, ParamsT]):
@@ -127,7 +135,9 @@ class Persistable(Generic[PayloadT, ParamsT]):
     - ``_generate_payload(self, **untracked)`` returns the payload. It may note numbers in ``self.metrics`` and words in
       ``self.tags``, and log with ``self.logger``;
     - ``_validate_payload(self, payload)`` raises unless the payload is what it must be;
-    - ``_post_load(self, **untracked)`` and ``_post_generate(self, **untracked)`` complete what is in memory.
+    - ``_post_load(self, **untracked)`` and ``_post_generate(self, **untracked)`` complete what is in memory;
+    - ``_is_sufficient(self, payload, **untracked)`` and ``_extend_payload(self, payload, **untracked)``, both or none:
+      a payload may be whole, and yet not go as far as ``load_generate(n=100)`` asks. It then grows, under its key.
 
     The payload in memory is the object itself: what you change in place goes into what is made from it.
 
@@ -152,6 +162,9 @@ class Persistable(Generic[PayloadT, ParamsT]):
 
     version: ClassVar[str | None] = None
     """Part of the key when it is set: raise it when the code has changed so that the payload is another one."""
+
+    _is_made_together: ClassVar[bool] = False
+    """Whether processes that miss the payload make it together, and agree among themselves, instead of one for all."""
 
     _default_payload_name: ClassVar[str] = "persistable"
     _params_argument: ClassVar[Any] = None  # what a class statement gives for ParamsT: a class, or a type variable
@@ -221,6 +234,20 @@ class Persistable(Generic[PayloadT, ParamsT]):
 
     def _post_generate(self, *_: Any, **untracked_payload_params: Any) -> None:
         """Complete a payload that was generated, after it was persisted; ``self.payload`` is there."""
+
+    def _is_sufficient(self, payload: PayloadT, *_: Any, **untracked_payload_params: Any) -> bool:
+        """Return whether a whole payload goes far enough for what ``load_generate()`` was asked."""
+        return True
+
+    def _extend_payload(self, payload: PayloadT, *_: Any, **untracked_payload_params: Any) -> PayloadT:
+        """Return what a payload that is not sufficient has grown to: it is persisted in its place, under the same key.
+
+        What two processes make of the same payload must be the same as far as both go: a payload grows, but none of
+        what others may have read of it changes.
+        """
+        raise NotImplementedError(
+            f"{type(self).__qualname__} does not say how its payload grows: define _extend_payload(self, payload)."
+        )
 
     # -----------------------------------------------------------------------------------------------------------------
     # What defines the payload
@@ -425,33 +452,31 @@ class Persistable(Generic[PayloadT, ParamsT]):
             key = ArtifactKey(keys[id(self)], self.__name)
             self.__note_use(key)
             memory = self.__memory
-            if memory is not None and memory.key == key:
+            if memory is not None and memory.key == key and self.__suffices(memory.payload, untracked_payload_params):
                 return memory.payload  # type: ignore[no-any-return]
-            bad: bytes | None = None
-            problem: str | None = None
-            while True:
+            made: bool | None = None
+            while made is None:
+                known, instead = None, Instead()
                 try:
-                    return self.__load(key, False, untracked_payload_params)
+                    payload = self.__load(key, False, untracked_payload_params)
+                    if self.__suffices(payload, untracked_payload_params):
+                        return payload
+                    known = self.__memory
+                    if known is not None and known.manifest is not None:
+                        instead = Instead(known.manifest.data)
                 except ArtifactNotFoundError as error:
                     if error.key != key:  # an upstream's, or one that the user's own code asked for
                         raise
                 except ArtifactCorruptError as error:
                     if error.key != key:
                         raise
-                    bad, problem = error.found, artifacts.problem_of(error)
-                    warn(f"{problem} It is made again.", CorruptArtifactWarning)
-                if not self.__store.single_flight:
-                    artifacts.probe(self.__store, key)
-                    made = self.__generate(guard, keys, untracked_payload_params, over=bad, problem=problem)
-                    break
-                logger = self.logger
-                lease = artifacts.claim(self.__store, key, bad, logger.info, warn=logger.warning)
-                if lease is not None:
-                    with lease:
+                    instead = Instead(error.found, artifacts.problem_of(error))
+                    warn(f"{instead.problem} It is made again.", CorruptArtifactWarning)
+                with self.__claimed(key, instead) as claim:
+                    if claim.holds:
                         made = self.__generate(
-                            guard, keys, untracked_payload_params, over=bad, problem=problem, lease=lease
+                            guard, keys, untracked_payload_params, known=known, instead=instead, lease=claim.lease
                         )
-                    break
             return self.__complete(made, untracked_payload_params)
 
     def generate(self, persist: bool = True, **untracked_payload_params: Any) -> PayloadT:
@@ -485,7 +510,9 @@ class Persistable(Generic[PayloadT, ParamsT]):
                     # An order is carried out at once; the lease only tells others that it is worth waiting.
                     lease = artifacts.claim(self.__store, key, found, self.logger.info, wait=False)
             with lease or contextlib.nullcontext():
-                made = self.__generate(guard, keys, untracked_payload_params, persist=persist, force=True, lease=lease)
+                made = self.__generate(
+                    guard, keys, untracked_payload_params, persist=persist, instead=_WHATEVER, lease=lease
+                )
             return self.__complete(made, untracked_payload_params)
 
     def persist(self) -> None:
@@ -500,8 +527,8 @@ class Persistable(Generic[PayloadT, ParamsT]):
         """
         with self.__guarded():
             memory = self.__in_memory(self.key)
-            if not self.__commit(memory, force=True):  # somebody was the first to create it, in this very moment
-                self.__commit(memory, force=True)
+            if not self.__commit(memory, _WHATEVER):  # somebody was the first to create it, in this very moment
+                self.__commit(memory, _WHATEVER)
 
     def validate_payload(self, payload: PayloadT | None = None) -> None:
         """Raise what ``_validate_payload`` raises for `payload`, or for the one in memory if it is None.
@@ -634,12 +661,11 @@ class Persistable(Generic[PayloadT, ParamsT]):
         untracked: dict[str, Any],
         *,
         persist: bool = True,
-        force: bool = False,
-        over: bytes | None = None,
-        problem: str | None = None,
+        known: _Memory | None = None,
+        instead: Instead,
         lease: Lease | None = None,
     ) -> bool:
-        """Make the payload, and persist it; return whether it is what we made that counts."""
+        """Make the payload, or let the known one grow, and persist it; return whether it is ours that counts."""
         kind: type = type(self)
         key = ArtifactKey(keys[id(self)], self.__name)
         # All that is to be recorded of what was asked for is looked at now: the hook may change it.
@@ -651,8 +677,13 @@ class Persistable(Generic[PayloadT, ParamsT]):
         try:
             with recording() as log:
                 try:
-                    self.logger.info(f"Generating {self.__name} {key}.")
-                    payload = call(self._generate_payload, hooks_of(kind, Persistable).generates, untracked)
+                    hooks = hooks_of(kind, Persistable)
+                    if known is None:
+                        self.logger.info(f"Generating {self.__name} {key}.")
+                        payload = call(self._generate_payload, hooks.generates, untracked)
+                    else:
+                        self.logger.info(f"Extending {self.__name} {key}.")
+                        payload = call(self._extend_payload, hooks.extends, untracked, known.payload)
                     _refuse_unfinished(payload, kind)
                     self.__memory = _Memory(key, payload, None, None, guard.notes)
                     self.__require_valid(payload)
@@ -684,17 +715,38 @@ class Persistable(Generic[PayloadT, ParamsT]):
         head = {"version": self.version, "code": code}
         artifact = Artifact(payload, sections, head, tree, "\n".join([*log, ""]))
         self.__memory = memory = memory._replace(artifact=artifact)
-        while persist and not self.__commit(memory, lease=lease, over=over, problem=problem, force=force):
-            self.logger.info(f"{self.__name} {key} was persisted by somebody else meanwhile: theirs counts.")
+        while persist and not self.__commit(memory, instead, lease):
+            lease = None  # should ours count after all, it is written under a new name
             try:
-                self.__load(key, False, untracked)
+                theirs = self.__load(key, False, untracked)
             except ArtifactNotFoundError as error:
                 if error.key != key:
                     raise
-                self.__memory, lease = memory, None  # theirs is gone again: ours counts, under a new name
+                self.__memory = memory  # theirs is gone again
             else:
-                return False
+                if self.__suffices(theirs, untracked):
+                    self.logger.info(f"{self.__name} {key} was persisted by somebody else meanwhile: theirs counts.")
+                    return False
+                loaded, self.__memory = self.__memory, memory
+                instead = Instead(loaded.manifest.data if loaded is not None and loaded.manifest is not None else None)
         return True
+
+    def __suffices(self, payload: PayloadT, untracked: dict[str, Any]) -> bool:
+        kind: type = type(self)
+        hooks = hooks_of(kind, Persistable)
+        return not hooks.suffices or bool(call(self._is_sufficient, hooks.suffices, untracked, payload))
+
+    @contextlib.contextmanager
+    def __claimed(self, key: ArtifactKey, instead: Instead) -> Iterator[_Claim]:
+        """Hold the right to make the payload, unless somebody else has made it meanwhile."""
+        if self._is_made_together or not self.__store.single_flight:
+            artifacts.probe(self.__store, key)
+            yield _Claim(True, None)
+            return
+        logger = self.logger
+        lease = artifacts.claim(self.__store, key, instead.found, logger.info, warn=logger.warning)
+        with lease or contextlib.nullcontext():
+            yield _Claim(lease is not None, lease)
 
     def __complete(self, made: bool, untracked: dict[str, Any]) -> PayloadT:
         """Return the payload, after the hook that completes one that was made here. No lease is held any more."""
@@ -706,15 +758,7 @@ class Persistable(Generic[PayloadT, ParamsT]):
             raise NoPayloadError(f"{self.__name} was reset by its own _post_generate().")
         return self.__memory.payload  # type: ignore[no-any-return]
 
-    def __commit(
-        self,
-        memory: _Memory,
-        *,
-        lease: Lease | None = None,
-        over: bytes | None = None,
-        problem: str | None = None,
-        force: bool = False,
-    ) -> bool:
+    def __commit(self, memory: _Memory, instead: Instead, lease: Lease | None = None) -> bool:
         """Persist what is in memory; return whether it counts, or somebody else has committed first."""
         artifact = memory.artifact or self.__as_loaded(memory)
         artifact = artifact._replace(sections={**artifact.sections, **self.__annotations()})
@@ -725,9 +769,7 @@ class Persistable(Generic[PayloadT, ParamsT]):
             self.__io,
             suffix=self.__suffix,
             lease=lease,
-            over=over,
-            problem=problem,
-            force=force,
+            instead=instead,
         )
         if manifest is None:
             return False

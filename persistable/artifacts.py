@@ -49,6 +49,7 @@ from .stores import Store
 
 __all__ = [
     "Artifact",
+    "Instead",
     "claim",
     "commit",
     "load",
@@ -93,6 +94,27 @@ class Artifact(NamedTuple):
     params: Any
     log: str
 
+
+class Instead(NamedTuple):
+    """Which artifact a commit may take the place of; by default of none.
+
+    Attributes
+    ----------
+    found : bytes or None
+        The content of the manifest that it replaces, as long as that is there.
+    problem : str or None
+        What is wrong with that artifact (:func:`problem_of`): it is kept for a look. None if it is whole, and has only
+        grown.
+    whatever : bool
+        Whether to replace whatever artifact is there.
+    """
+
+    found: bytes | None = None
+    problem: str | None = None
+    whatever: bool = False
+
+
+_INSTEAD_OF_NONE = Instead()
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Reading: no lock, no listing; the manifest first, and then what it names
@@ -179,7 +201,7 @@ def _corrupt(problem: str, key: ArtifactKey, found: bytes) -> ArtifactCorruptErr
 def claim(
     store: Store,
     key: ArtifactKey,
-    bad: bytes | None,
+    found: bytes | None,
     say: Callable[[str], None],
     *,
     wait: bool = True,
@@ -191,8 +213,8 @@ def claim(
     ----------
     store, key
         Which artifact, and where.
-    bad : bytes or None
-        The content of a corrupt manifest that is there, and does not count.
+    found : bytes or None
+        The content of a manifest that is there, and does not count: it is corrupt, or its payload is to grow.
     say : callable
         Told who is generating, as soon as there is somebody to wait for.
     wait : bool
@@ -210,7 +232,7 @@ def claim(
     probe(store, key)
 
     def arrived() -> bool:
-        return manifest_bytes(store, key) not in (None, bad)
+        return manifest_bytes(store, key) not in (None, found)
 
     return _leases.acquire(store, key, arrived, say, wait=wait, warn=warn)
 
@@ -289,9 +311,7 @@ def commit(
     *,
     suffix: str | None = None,
     lease: Lease | None = None,
-    over: bytes | None = None,
-    problem: str | None = None,
-    force: bool = False,
+    instead: Instead = _INSTEAD_OF_NONE,
 ) -> Manifest | None:
     """Persist `artifact` under `key`.
 
@@ -307,12 +327,8 @@ def commit(
         The suffix of the payload's file, if not the format's own.
     lease : Lease, optional
         The right to make it, if it was asked for.
-    over : bytes, optional
-        The content of a corrupt manifest that this commit replaces.
-    problem : str, optional
-        What is wrong there (:func:`problem_of`), to be kept with it.
-    force : bool
-        Whether to replace whatever artifact is there.
+    instead : Instead
+        Which artifact it may take the place of.
 
     Returns
     -------
@@ -330,12 +346,13 @@ def commit(
 
     def is_late() -> bool:
         """Whether somebody has committed meanwhile, whose artifact counts. An owner may have slept anywhere."""
-        return not force and manifest_bytes(store, key) not in (None, over)
+        return not instead.whatever and manifest_bytes(store, key) not in (None, instead.found)
 
     try:
-        before = replaceable(store, key) if force else manifest_bytes(store, key)
-        if before not in (None, over) and not force:
+        before = replaceable(store, key) if instead.whatever else manifest_bytes(store, key)
+        if before not in (None, instead.found) and not instead.whatever:
             return None
+        bad = before if instead.problem is not None and before == instead.found else None
         fileio = payload_io.for_payload(artifact.payload)
         payload = _write_payload(store, key, artifact.payload, fileio, token, suffix)
     except PersistError:
@@ -355,8 +372,8 @@ def commit(
                 _drop_quietly(store, path, fileio)
                 return None
             store.replace(f"{key.folder}/{name}", content)
-        if over is not None and before == over:
-            _keep_evidence(store, key, over, problem)
+        if bad is not None:
+            _keep_evidence(store, key, bad, instead.problem)
     except BaseException as error:
         _drop_quietly(store, path, fileio)
         if isinstance(error, Exception):
@@ -370,10 +387,10 @@ def commit(
                 return None
         else:
             before = manifest_bytes(store, key)
-            if not force and before not in (None, over):
+            if not instead.whatever and before not in (None, instead.found):
                 _drop_quietly(store, path, fileio)
                 return None
-            # With force, somebody may have replaced it meanwhile: theirs is the previous one.
+            # Whatever it is: somebody may have replaced it meanwhile, and theirs is the previous one.
             store.replace(f"{key.folder}/manifest.json", manifest.data)
     except OSError as error:
         if error.errno in _REFUSED:
@@ -382,7 +399,7 @@ def commit(
                     _drop_quietly(store, path, fileio)
         raise _not_persisted(key, error) from error
     dead_tokens = lease.dead_tokens if lease else set()
-    sweep(store, key, manifest, dead_tokens, None if before == over else before, fileio)
+    sweep(store, key, manifest, dead_tokens, None if before == bad else before, fileio)
     return manifest
 
 

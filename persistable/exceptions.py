@@ -15,6 +15,7 @@ error is that too, so that ``except FileNotFoundError`` and ``except OSError`` m
     │   └── InvalidPayloadError          ``_validate_payload`` refused it
     ├── PersistError                     the payload could not be written       (also OSError)
     ├── LeaseTimeoutError                somebody else is generating, for too long (also TimeoutError)
+    ├── StudyError                       a search cannot go on, or has not gone far enough
     ├── StoreError                       a place does not do what it must       (also OSError)
     └── MissingDependencyError           an extra is not installed              (also ImportError)
 
@@ -53,6 +54,7 @@ __all__ = [
     "PersistableWarning",
     "StaleCodeWarning",
     "StoreError",
+    "StudyError",
     "UntrackableValueError",
     "UntrackedDependencyWarning",
 ]
@@ -156,6 +158,10 @@ class PersistError(PersistableError, OSError):
 
 class LeaseTimeoutError(PersistableError, TimeoutError):
     """Another process has been generating this artifact for longer than the store is willing to wait."""
+
+
+class StudyError(PersistableError):
+    """A search cannot go on, is not the one that was asked for, or has not gone as far as was asked."""
 
 
 class StoreError(PersistableError, OSError):

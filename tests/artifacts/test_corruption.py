@@ -187,12 +187,12 @@ def test_the_error_ends_with_a_way_out_and_the_evidence_tells_the_problem(tmp_pa
     assert problem.endswith(".")
     assert str(pickle.loads(pickle.dumps(caught.value))) == message
     artifact = artifacts.Artifact(b"", _sections(made), _head(made), {}, "")
-    over = caught.value.found
-    assert artifacts.commit(LocalStore(tmp_path), asked.key, artifact, PickleFileIO(), over=over, problem=problem)
+    instead = artifacts.Instead(caught.value.found, problem)
+    assert artifacts.commit(LocalStore(tmp_path), asked.key, artifact, PickleFileIO(), instead=instead)
     (evidence,) = asked.persist_filepath.glob("corrupt-*.json")
     found = json.loads(evidence.read_text())
-    assert over is not None
-    assert found == {"problem": problem, "payload": kept, "manifest": over.decode("utf-8", "backslashreplace")}
+    assert instead.found is not None
+    assert found == {"problem": problem, "payload": kept, "manifest": instead.found.decode("utf-8", "backslashreplace")}
     assert (asked.persist_filepath / kept).exists()
 
 

@@ -25,6 +25,7 @@ from persistable import (
     PersistableWarning,
     StoreError,
     _leases,
+    _processes,
     artifacts,
 )
 from persistable.keys import ArtifactKey
@@ -83,7 +84,7 @@ def test_a_lease_says_who_and_since_when(store: LocalStore) -> None:
         assert record["state"] == "generating"
         assert record["host"] == socket.gethostname()
         assert record["pid"] == os.getpid()
-        assert record["started"] == _leases._start_of(os.getpid())
+        assert record["started"] == _processes._start_of(os.getpid())
         assert record["since"].endswith("+00:00")
 
 
@@ -138,7 +139,7 @@ def test_a_pid_that_was_given_to_another_process_since_is_not_the_owner(
     tmp_path: Path, living: subprocess.Popen[bytes]
 ) -> None:
     store = LocalStore(tmp_path, time_to_live=3600.0)
-    started = _leases._start_of(living.pid)
+    started = _processes._start_of(living.pid)
     assert started is not None
     _leave(store, pid=living.pid, started=started - 1)
     with _acquire(store):
@@ -147,7 +148,7 @@ def test_a_pid_that_was_given_to_another_process_since_is_not_the_owner(
 
 def test_a_living_process_is_waited_for(tmp_path: Path, living: subprocess.Popen[bytes]) -> None:
     store = LocalStore(tmp_path, time_to_live=3600.0)
-    _leave(store, pid=living.pid, started=_leases._start_of(living.pid))
+    _leave(store, pid=living.pid, started=_processes._start_of(living.pid))
     assert _acquire(store, wait=False) is None
     threading.Timer(0.1, living.kill).start()
     with _acquire(store):
@@ -242,7 +243,7 @@ def test_patience_ends_with_an_error_that_names_the_owner_and_the_ways_out(
 ) -> None:
     store = LocalStore(tmp_path, patience=0.2)
     asked = WaitingP(store, WorldParams())
-    record = _somebody_else(pid=living.pid, started=_leases._start_of(living.pid))
+    record = _somebody_else(pid=living.pid, started=_processes._start_of(living.pid))
     store.create(f"{asked.key.folder}/lease/0", json.dumps(record).encode())
     with pytest.raises(LeaseTimeoutError) as caught:
         asked.load_generate()
@@ -257,7 +258,7 @@ def test_a_waiter_says_at_once_for_whom_and_warns_when_it_takes_long(
     store = LocalStore(tmp_path, patience=0.6)
     monkeypatch.setattr(_leases, "_WARN_AFTER", 0.1)
     since = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=12)
-    _leave(store, pid=living.pid, started=_leases._start_of(living.pid), since=since.isoformat(), host="vm")
+    _leave(store, pid=living.pid, started=_processes._start_of(living.pid), since=since.isoformat(), host="vm")
     for again, warnings in ((300.0, 1), (0.2, 2)):
         monkeypatch.setattr(_leases, "_WARN_AGAIN", again)
         said, warned = list[str](), list[str]()
