@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-__all__ = ["HOOKS", "Hooks", "call", "hooks_of"]
+__all__ = ["HOOKS", "Hooks", "call", "hooks_of", "way_to_call"]
 
 HOOKS = (
     "_generate_payload",
@@ -37,10 +37,21 @@ class Hooks(NamedTuple):
 @lru_cache(maxsize=1024)
 def hooks_of(kind: type, root: type) -> Hooks:
     """Return how the hooks of `kind` are to be called, where it overrides those of `root`."""
-    return Hooks(*(_way_to_call(kind, root, name) for name in HOOKS))
+    return Hooks(*(way_to_call(kind, root, name, arguments=_ARGUMENTS.get(name, 0)) for name in HOOKS))
 
 
-def _way_to_call(kind: type, root: type, name: str) -> str:
+def way_to_call(kind: type, root: type, name: str, *, arguments: int = 0) -> str:
+    """Return how a hook of `kind` wants to be called, as in :class:`Hooks`.
+
+    Parameters
+    ----------
+    kind, root : type
+        A class, and the one that says what the hook does by default.
+    name : str
+        The hook.
+    arguments : int
+        How many arguments it takes in any case, beside self.
+    """
     hook = getattr(kind, name)
     if hook is getattr(root, name):
         return "without" if name == "_generate_payload" else ""
@@ -48,7 +59,7 @@ def _way_to_call(kind: type, root: type, name: str) -> str:
     parameters = list(inspect.signature(hook).parameters.values())
     if inspect.isfunction(inspect.getattr_static(kind, name)):
         parameters = parameters[1:]  # self
-    parameters = parameters[_ARGUMENTS.get(name, 0) :]
+    parameters = parameters[arguments:]
     return "with" if any(parameter.kind in keywords for parameter in parameters) else "without"
 
 

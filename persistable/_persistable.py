@@ -87,6 +87,9 @@ class _Claim(NamedTuple):
     lease: Lease | None
 
 
+_UNCLAIMED = contextlib.nullcontext(_Claim(True, None))
+
+
 class Persistable(Generic[PayloadT, ParamsT]):
     """A payload that is defined by params, and made once.
 
@@ -472,7 +475,8 @@ class Persistable(Generic[PayloadT, ParamsT]):
                         raise
                     instead = Instead(error.found, artifacts.problem_of(error))
                     warn(f"{instead.problem} It is made again.", CorruptArtifactWarning)
-                with self.__claimed(key, instead) as claim:
+                # What is made together is made by all who ask; the right is then needed to persist it.
+                with _UNCLAIMED if self._is_made_together else self.__claimed(key, instead) as claim:
                     if claim.holds:
                         made = self.__generate(
                             guard, keys, untracked_payload_params, known=known, instead=instead, lease=claim.lease
@@ -506,7 +510,7 @@ class Persistable(Generic[PayloadT, ParamsT]):
             if persist:
                 found = artifacts.replaceable(self.__store, key)
                 artifacts.probe(self.__store, key)
-                if self.__store.single_flight:
+                if self.__store.single_flight and not self._is_made_together:
                     # An order is carried out at once; the lease only tells others that it is worth waiting.
                     lease = artifacts.claim(self.__store, key, found, self.logger.info, wait=False)
             with lease or contextlib.nullcontext():
@@ -715,7 +719,7 @@ class Persistable(Generic[PayloadT, ParamsT]):
         head = {"version": self.version, "code": code}
         artifact = Artifact(payload, sections, head, tree, "\n".join([*log, ""]))
         self.__memory = memory = memory._replace(artifact=artifact)
-        while persist and not self.__commit(memory, instead, lease):
+        while persist and not self.__publish(memory, instead, lease):
             lease = None  # should ours count after all, it is written under a new name
             try:
                 theirs = self.__load(key, False, untracked)
@@ -738,8 +742,8 @@ class Persistable(Generic[PayloadT, ParamsT]):
 
     @contextlib.contextmanager
     def __claimed(self, key: ArtifactKey, instead: Instead) -> Iterator[_Claim]:
-        """Hold the right to make the payload, unless somebody else has made it meanwhile."""
-        if self._is_made_together or not self.__store.single_flight:
+        """Hold the right to make the artifact, unless somebody else has made it meanwhile."""
+        if not self.__store.single_flight:
             artifacts.probe(self.__store, key)
             yield _Claim(True, None)
             return
@@ -757,6 +761,13 @@ class Persistable(Generic[PayloadT, ParamsT]):
         if self.__memory is None:
             raise NoPayloadError(f"{self.__name} was reset by its own _post_generate().")
         return self.__memory.payload  # type: ignore[no-any-return]
+
+    def __publish(self, memory: _Memory, instead: Instead, lease: Lease | None) -> bool:
+        """Persist what was made, as :meth:`__commit`; one after the other, where several have made it together."""
+        if not self._is_made_together or instead.whatever:
+            return self.__commit(memory, instead, lease)
+        with self.__claimed(memory.key, instead) as claim:
+            return claim.holds and self.__commit(memory, instead, claim.lease)
 
     def __commit(self, memory: _Memory, instead: Instead, lease: Lease | None = None) -> bool:
         """Persist what is in memory; return whether it counts, or somebody else has committed first."""
@@ -815,6 +826,11 @@ class Persistable(Generic[PayloadT, ParamsT]):
             f"artifact. Work on copies of params in _generate_payload().",
             ParamsChangedWarning,
         )
+
+    def _payload_in_memory(self) -> PayloadT | None:
+        """Return the payload, if it is in memory and the params are still those that it was made under."""
+        memory = self.__memory
+        return memory.payload if memory is not None and memory.key == self.key else None
 
     @staticmethod
     def _manifest_in_memory(upstream: Persistable[Any, Any], key: str) -> Manifest | None:

@@ -31,7 +31,7 @@ def transfer(what: str, size: int) -> Iterator[Callable[[int], None]]:
 
 
 @contextmanager
-def search(what: str, total: int | None, done: int) -> Iterator[Callable[[int, str | None], None]]:
+def search(what: str, total: int | None, done: int) -> Iterator[Callable[..., None]]:
     """Show how far a search is; the value is to be called with the number of trials done, and the best value so far.
 
     It may be called from several threads, as often as they like, and in any order: the bar never goes back. The time

@@ -12,10 +12,13 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))  # servers and proxy are for tests of several folders
 
 from servers import (  # noqa: F401 - fixtures: a real server each, started once per process of pytest
+    grpc_server,
     moto_server,
     openssh_server,
+    postgresql_server,
     rclone_s3_server,
     rclone_sftp_server,
+    redis_server,
     s3_server,
 )
 

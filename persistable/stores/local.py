@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from .._integrity import new_token
+from .._mounts import NETWORK_FILE_SYSTEMS, file_system as _file_system
 from ..exceptions import StoreError
 from .base import Entry, Store, default_options, remove_tree
 
@@ -27,7 +28,6 @@ _READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _WRITE_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _SMALL = 16_384  # manifests are a few kB; a larger buffer costs more than a second read
 _NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK}
-_NETWORK_FILE_SYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "lustre", "ceph", "afs")
 _AWAY = {errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETUNREACH}
 """What a shared drive answers while its server is away."""
 
@@ -97,7 +97,7 @@ class LocalStore(Store):
         if self._time_to_live is not None:
             return self._time_to_live
         if self._usual_time_to_live is None:
-            self._usual_time_to_live = 120.0 if _file_system(self.path) in _NETWORK_FILE_SYSTEMS else 30.0
+            self._usual_time_to_live = 120.0 if _file_system(self.path) in NETWORK_FILE_SYSTEMS else 30.0
         return self._usual_time_to_live
 
     def read(self, path: str) -> bytes:
@@ -408,19 +408,3 @@ def _entries(folder: str, prefix: str) -> Iterator[Entry]:
                 yield Entry(f"{prefix}{child.name}/", 0, status.st_mtime)
         else:
             yield Entry(f"{prefix}{child.name}", status.st_size, status.st_mtime)
-
-
-def _file_system(path: Path) -> str:
-    """Return the type of the file system that `path` will lie on, as /proc/mounts names it; "" if unknown."""
-    found, length = "", -1
-    try:
-        lines = Path("/proc/mounts").read_text().splitlines()
-    except OSError:
-        return ""
-    path = Path(os.path.realpath(path))
-    for line in lines:
-        _, mount, kind, *_ = line.split(" ")
-        mount = mount.replace("\\040", " ")
-        if path.is_relative_to(mount) and len(mount) >= length:
-            found, length = kind, len(mount)
-    return found

@@ -44,6 +44,8 @@ __all__ = [
     "Operator",
     "Pruner",
     "Sampler",
+    "check_sampler",
+    "exhaustive_space",
     "make_pruner",
     "make_sampler",
     "trial_seed",
@@ -500,6 +502,27 @@ def open_space(spec: Sampler, space: SearchSpace | None) -> SearchSpace | None:
     fixed = spec.arguments["fixed_params"]
     check_point(space, fixed, "PartialFixedSampler")
     return {name: Categorical([fixed[name]]) if name in fixed else space[name] for name in space}
+
+
+def exhaustive_space(spec: Sampler, space: SearchSpace) -> SearchSpace | None:
+    """Return the space that a sampler tries point by point; None if it does not.
+
+    Examples
+    --------
+    >>> from persistable.studies.space import Int
+    >>> exhaustive_space(Sampler("GridSampler"), {"n": Int(1, 3)})
+    {'n': Int(low=1, high=3, step=1, log=False)}
+    """
+    if spec.name == "PartialFixedSampler":
+        return exhaustive_space(spec.arguments["base_sampler"], open_space(spec, space) or space)
+    return space if spec.name in EXHAUSTIVE else None
+
+
+def check_sampler(spec: Sampler, space: SearchSpace) -> None:
+    """Raise ParamsError if the sampler cannot search the space, as far as that can be told without Optuna."""
+    finite = exhaustive_space(spec, space)
+    if finite is not None:
+        grid_of(finite, f"The {spec.name}")
 
 
 def _made(spec: _Algorithm, module: str, arguments: dict[str, Any]) -> Any:

@@ -29,7 +29,7 @@ from math import prod
 from typing import Any, Final
 
 from ..exceptions import MissingDependencyError
-from .algorithms import EXHAUSTIVE, Constraints, Pruner, Sampler, make_pruner, make_sampler, open_space
+from .algorithms import Constraints, Pruner, Sampler, exhaustive_space, make_pruner, make_sampler
 from .space import SearchSpace, checked_space, distributions_of, grid_of
 
 try:
@@ -43,7 +43,7 @@ try:
 except ModuleNotFoundError as error:
     raise MissingDependencyError.of("optuna", extra="optuna", purpose="A study") from error
 
-__all__ = ["LOST", "REPEATS", "SeededPruner", "SeededSampler", "is_exhausted", "ordinal", "repeat_lost"]
+__all__ = ["LOST", "REPEATS", "Ordinals", "SeededPruner", "SeededSampler", "is_lost", "ordinal", "repeat_lost"]
 
 LOST: Final = "persistable:lost"
 """User attribute of a failed trial whose worker died."""
@@ -56,7 +56,7 @@ REPEATS: Final = "persistable:repeats"
 # Which trial it is
 
 
-class _Ordinals:
+class Ordinals:
     """The ordinals of the trials of one study. What a trial repeats is set at its birth, so each is looked at once."""
 
     def __init__(self) -> None:
@@ -104,7 +104,7 @@ def ordinal(study: Study, trial: FrozenTrial) -> int:
     >>> [ordinal(study, trial) for trial in study.trials]
     [0, 1, 2, 1]
     """
-    ordinals = _Ordinals()
+    ordinals = Ordinals()
     ordinals.read(study.get_trials(deepcopy=False))
     return ordinals[trial.number]
 
@@ -134,7 +134,7 @@ def repeat_lost(study: Study, dead: Iterable[int] = ()) -> list[int]:
     repeated = {trial.system_attrs.get(REPEATS) for trial in trials}
     numbers = []
     for trial in trials:
-        if _is_lost(trial) and trial.number not in repeated:
+        if is_lost(trial) and trial.number not in repeated:
             attrs: dict[str, Any] = {REPEATS: trial.number}
             if "fixed_params" in trial.system_attrs:  # it was enqueued with given values
                 attrs["fixed_params"] = trial.system_attrs["fixed_params"]
@@ -144,7 +144,7 @@ def repeat_lost(study: Study, dead: Iterable[int] = ()) -> list[int]:
     return numbers
 
 
-def _is_lost(trial: FrozenTrial) -> bool:
+def is_lost(trial: FrozenTrial) -> bool:
     return trial.state == TrialState.FAIL and bool(trial.user_attrs.get(LOST))
 
 
@@ -158,12 +158,12 @@ class _UnbrokenStorage:
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
         trials = self._storage.get_all_trials(study_id, deepcopy=deepcopy)
-        ordinals = _Ordinals()
+        ordinals = Ordinals()
         ordinals.read(trials)
         kept = [
             _renumbered(trial, ordinals[trial.number])
             for trial in trials
-            if not _is_lost(trial) and (states is None or trial.state in states)
+            if not is_lost(trial) and (states is None or trial.state in states)
         ]
         return sorted(kept, key=lambda trial: trial.number)
 
@@ -238,11 +238,11 @@ class SeededSampler(BaseSampler):
         self._seed = seed
         self._space = checked_space(space)
         self._constraints = constraints
-        self._ordinals = _Ordinals()
+        self._ordinals = Ordinals()
         self._drawing: dict[int, tuple[BaseSampler, Study, int]] = {}
         self._relative: dict[str, BaseDistribution] | None = None
         self._make(0, 1)  # what is wrong with the arguments is said now
-        exhaustive = _exhaustive_space(spec, self._space)
+        exhaustive = exhaustive_space(spec, self._space)
         self._grid = None if exhaustive is None else _Grid(exhaustive)
 
     def __repr__(self) -> str:
@@ -315,32 +315,35 @@ class SeededSampler(BaseSampler):
                     _process_constraints_after_trial(self._constraints, study, trial, state)
         finally:
             self._drawing.pop(trial._trial_id, None)
-        if self._grid is not None and self._grid.is_covered(study, [TrialState.RUNNING, *_FINISHED]):
+        if self.is_exhausted(study, with_running=True):
             with contextlib.suppress(RuntimeError):  # by ask and tell there is no loop to be stopped
                 _whole(study).stop()
 
     def reseed_rng(self) -> None:
         """Do nothing: Optuna asks for it between threads, which share no random numbers here."""
 
-    def is_exhausted(self, study: Study) -> bool:
-        """Return whether each point of the space has a finished trial; False for samplers that do not go by points."""
-        return self._grid is not None and self._grid.is_covered(study, _FINISHED)
+    def is_exhausted(self, study: Study, *, with_running: bool = False) -> bool:
+        """Return whether each point of the space has been tried: there is nothing left to do.
+
+        A trial counts when it has finished, also by an error of the objective; but not one that was lost.
+
+        Parameters
+        ----------
+        study : optuna.Study
+            Any study over this space, also a snapshot.
+        with_running : bool
+            Whether trials that are running count too.
+
+        Returns
+        -------
+        bool
+            False for samplers that do not go by points.
+        """
+        states = [TrialState.RUNNING, *_FINISHED] if with_running else _FINISHED
+        return self._grid is not None and self._grid.is_covered(study, states)
 
 
 _FINISHED: Final = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-
-
-def is_exhausted(study: Study) -> bool:
-    """Return whether an exhaustive sampler of a study has tried each point: there is nothing left to do.
-
-    A trial counts when it has finished, also by an error of the objective; but not one that was lost.
-
-    Parameters
-    ----------
-    study : optuna.Study
-        A study whose sampler is a :class:`SeededSampler`; any other is never exhausted.
-    """
-    return isinstance(study.sampler, SeededSampler) and study.sampler.is_exhausted(study)
 
 
 def _has_groups(spec: Sampler) -> bool:
@@ -348,13 +351,6 @@ def _has_groups(spec: Sampler) -> bool:
     return bool(spec.arguments.get("group")) or (
         spec.name == "PartialFixedSampler" and _has_groups(spec.arguments["base_sampler"])
     )
-
-
-def _exhaustive_space(spec: Sampler, space: SearchSpace) -> SearchSpace | None:
-    """Return the space that a sampler tries point by point; None if it does not."""
-    if spec.name == "PartialFixedSampler":
-        return _exhaustive_space(spec.arguments["base_sampler"], open_space(spec, space) or space)
-    return space if spec.name in EXHAUSTIVE else None
 
 
 class _Grid:
@@ -373,7 +369,7 @@ class _Grid:
         trials = study._storage.get_all_trials(_whole(study)._study_id, deepcopy=False)
         if len(trials) < self._size:
             return False
-        points = {self._point(trial) for trial in trials if trial.state in states and not _is_lost(trial)}
+        points = {self._point(trial) for trial in trials if trial.state in states and not is_lost(trial)}
         return len(points - {None}) == self._size
 
     def _point(self, trial: FrozenTrial) -> tuple[float, ...] | None:
@@ -415,7 +411,7 @@ class SeededPruner(BasePruner):
 
     def __init__(self, spec: Pruner) -> None:
         self._spec = spec
-        self._ordinals = _Ordinals()
+        self._ordinals = Ordinals()
         self._pruner = make_pruner(spec)
         self._is_settled = _settled(spec, 1) == spec
 

@@ -23,7 +23,6 @@ from persistable.studies.seeding import (  # noqa: E402
     REPEATS,
     SeededPruner,
     SeededSampler,
-    is_exhausted,
     ordinal,
     repeat_lost,
 )
@@ -318,10 +317,10 @@ def points_of(search):
 @pytest.mark.parametrize("spec", EXHAUSTIVE, ids=repr)
 def test_each_point_is_tried_once_and_then_the_study_stops(tmp_path, spec):
     search = Search(tmp_path / "search", spec, GRID).run(7).lose().run(4).lose(after_suggesting=False)
-    assert not is_exhausted(search.open())
+    assert not search.open().sampler.is_exhausted(search.open())
     search.run(100)
     assert len(points_of(search)) == len(set(points_of(search))) == SIZE
-    assert is_exhausted(search.open())
+    assert search.open().sampler.is_exhausted(search.open())
 
 
 @pytest.mark.parametrize("spec", EXHAUSTIVE, ids=repr)
@@ -329,7 +328,7 @@ def test_ask_and_tell_until_it_is_exhausted(tmp_path, spec):
     search = Search(tmp_path / "search", spec, GRID)
     study = search.open()
     asked = 0
-    while not is_exhausted(study):
+    while not study.sampler.is_exhausted(study):
         trial = study.ask()
         study.tell(trial, search.objective(trial))
         asked += 1
@@ -348,7 +347,7 @@ def test_a_point_whose_objective_failed_has_been_tried(tmp_path, spec):
     study = search.open()
     study.optimize(objective, n_trials=100, catch=[ValueError])
     assert len(study.trials) == len(set(points_of(search))) == SIZE
-    assert is_exhausted(study)
+    assert study.sampler.is_exhausted(study)
 
 
 def test_points_on_and_beside_the_grid_may_be_enqueued(tmp_path):
@@ -362,12 +361,11 @@ def test_what_is_fixed_makes_the_grid_smaller(tmp_path):
     spec = Sampler("PartialFixedSampler", fixed_params={"n": 2}, base_sampler=Sampler("GridSampler"))
     search = Search(tmp_path / "search", spec, GRID).run(100)
     assert len(points_of(search)) == len(set(points_of(search))) == 5 * 2
-    assert is_exhausted(search.open())
+    assert search.open().sampler.is_exhausted(search.open())
 
 
 def test_other_samplers_are_never_exhausted():
-    assert not is_exhausted(optuna.create_study(sampler=SeededSampler(Sampler("RandomSampler"), 1, GRID)))
-    assert not is_exhausted(optuna.create_study())
+    assert not SeededSampler(Sampler("RandomSampler"), 1, GRID).is_exhausted(optuna.create_study())
 
 
 def test_what_is_wrong_is_said_when_the_sampler_is_made():

@@ -1,0 +1,27 @@
+"""What a folder lies on: a disk of this machine, or a drive that is shared over a network."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+__all__ = ["NETWORK_FILE_SYSTEMS", "file_system"]
+
+NETWORK_FILE_SYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "lustre", "ceph", "afs")
+"""The types of file systems that other machines share, as /proc/mounts names them."""
+
+
+def file_system(path: Path) -> str:
+    """Return the type of the file system that `path` will lie on, as /proc/mounts names it; "" if unknown."""
+    found, length = "", -1
+    try:
+        lines = Path("/proc/mounts").read_text().splitlines()
+    except OSError:
+        return ""
+    path = Path(os.path.realpath(path))
+    for line in lines:
+        _, mount, kind, *_ = line.split(" ")
+        mount = mount.replace("\\040", " ")
+        if path.is_relative_to(mount) and len(mount) >= length:
+            found, length = kind, len(mount)
+    return found
