@@ -19,7 +19,14 @@ from typing import Any
 
 from ._measure import CASES, Bench, Case, Row, Skip
 
-_MODULES = ("cases_import", "cases_hits", "cases_keys", "cases_large", "cases_remote")  # in the order of the table
+_MODULES = (
+    "cases_import",
+    "cases_hits",
+    "cases_keys",
+    "cases_large",
+    "cases_remote",
+    "cases_studies",
+)  # in the order of the table
 
 _COLUMNS = ("case", "reach", "measured", "noise", "unit", "", "min / median of", "")
 

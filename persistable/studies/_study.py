@@ -30,7 +30,7 @@ from .algorithms import exhaustive_space
 from .fileio import StudyFileIO
 from .params import StudyParamsT
 from .storages import TrialStorage, private_folder
-from .views import StudyViews, _is_feasible as is_feasible, metrics_of, text_of
+from .views import StudyViews, is_feasible, metrics_of, text_of
 
 if TYPE_CHECKING:
     from optuna import Study, Trial

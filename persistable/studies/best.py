@@ -15,7 +15,7 @@ from ..params import PersistableParams
 from ..stores import DataDir
 from ._study import StudyP
 from .space import Value
-from .views import _is_feasible as is_feasible
+from .views import is_feasible
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial

@@ -25,6 +25,7 @@ import struct
 import time
 from collections.abc import Generator, Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import sha256
 from io import FileIO
 from itertools import count
@@ -351,8 +352,13 @@ _SPELLED = re.compile(rf"((?:\.?/){{{_BITS}}})[^/]+$")
 
 
 def _identity() -> bytes:
+    return _process(os.getpid()) + secrets.token_bytes(8)
+
+
+@lru_cache(maxsize=1)
+def _process(pid: int) -> bytes:
     me = this_process()
-    return _IDENTITY.pack(_machine(me), me["pid"], me["started"] or 0, secrets.token_bytes(8))
+    return _IDENTITY.pack(_machine(me), pid, me["started"] or 0, b"")[:-8]
 
 
 def _machine(process: dict[str, Any]) -> bytes:
@@ -368,9 +374,8 @@ def _is_dead(identity: bytes) -> bool:
 def _spelled(path: str, identity: bytes) -> str:
     """Return another way to write an absolute path, in which `identity` stands."""
     folder, name = os.path.split(path)
-    number = int.from_bytes(identity)
-    steps = ("./" if number >> bit & 1 else "/" for bit in reversed(range(_BITS)))
-    return f"{folder.rstrip('/')}/{''.join(steps)}{name}"
+    steps = f"{int.from_bytes(identity):0{_BITS}b}".replace("0", "/").replace("1", "./")
+    return f"{folder.rstrip('/')}/./{steps}{name}"  # two slashes at the very beginning might mean something else
 
 
 def _read(path: str) -> bytes | None:

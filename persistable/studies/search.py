@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any, Final, NamedTuple
 
 from ..exceptions import MissingDependencyError, StudyError
-from .seeding import SeededSampler, repeat_lost
+from .seeding import SeededSampler, is_lost, repeat_lost
 from .space import SearchSpace, distributions_of, suggest_all
 from .tally import Tally
 from .workers import WORKER, Worker
@@ -239,7 +239,13 @@ class Search:
             with self._worker.running(trial._trial_id):
                 state, values = self._outcome(trial)
                 self._study.tell(trial, values, state)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, Exception) and self._is_taken_over(trial):
+                self._warn(
+                    f"Trial {trial.number} was taken over: this worker was paused, and gave no sign of life for too "
+                    f"long. It goes on with another one."
+                )
+                return
             # Not an error of the objective, which is an outcome: Ctrl-C, or a storage that is out of reach.
             with contextlib.suppress(Exception):
                 repeat_lost(self._study, [trial.number])
@@ -247,6 +253,11 @@ class Search:
         if state != TrialState.FAIL:
             outcome = "was pruned" if values is None else f"is complete: {_listed(values)}"
             self._say(f"Trial {trial.number} {outcome}, with {trial.params}.")
+
+    def _is_taken_over(self, trial: Trial) -> bool:
+        with contextlib.suppress(Exception):
+            return is_lost(self._study._storage.get_trial(trial._trial_id))
+        return False
 
     def _outcome(self, trial: Trial) -> tuple[TrialState, list[float] | None]:
         try:

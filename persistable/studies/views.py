@@ -45,7 +45,7 @@ def _complete(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
     return [trial for trial in trials if trial.state.name == "COMPLETE"]
 
 
-def _is_feasible(trial: FrozenTrial) -> bool:
+def is_feasible(trial: FrozenTrial) -> bool:
     """Return whether a trial violates no constraint. Those of a sampler are one list, those set in a trial single."""
     for name, value in trial.system_attrs.items():
         if name == "constraints" or name.startswith("constraints:"):
@@ -174,7 +174,7 @@ def metrics_of(study: Study) -> dict[str, Any]:
         "seconds": math.fsum(_seconds(trial) for trial in trials if trial.duration is not None),
     }
     signs = _signs(study)
-    feasible = [trial for trial in _complete(trials) if _is_feasible(trial)]
+    feasible = [trial for trial in _complete(trials) if is_feasible(trial)]
     if len(signs) == 1:
         best = min(feasible, key=lambda trial: signs[0] * trial.values[0], default=None)
         return metrics | {
@@ -344,7 +344,7 @@ def _history(study: Study, trials: Sequence[FrozenTrial]) -> str:
     values = [trial.values[0] for trial in trials]
     span = _without_outliers(values, sign)
     up = _scale(span, _BOTTOM, _TOP)
-    feasible, others = _apart(trials, _is_feasible)
+    feasible, others = _apart(trials, is_feasible)
     line, best, level = "", math.inf, None
     for trial in feasible:
         best = min(best, sign * trial.values[0])
@@ -374,7 +374,7 @@ def _pareto(study: Study, trials: Sequence[FrozenTrial]) -> str:
 
     numbers = {trial.number for trial in _pareto_front(study)}
     front, others = _apart(trials, lambda trial: trial.number in numbers)
-    feasible, infeasible = _apart(others, _is_feasible)
+    feasible, infeasible = _apart(others, is_feasible)
     marks = [
         _dots(places(infeasible), "currentColor", 0.15),
         _dots(places(feasible), "currentColor", 0.4),

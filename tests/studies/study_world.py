@@ -268,6 +268,10 @@ class _Kept(logging.Handler):
 
 
 def _work(order: dict[str, Any]) -> int:
+    if "E_DEBUG" in os.environ:
+        import faulthandler
+
+        faulthandler.dump_traceback_later(6)
     if gate := order.pop("gate", None):
         with open(gate) as file:
             fcntl.flock(file, fcntl.LOCK_SH)

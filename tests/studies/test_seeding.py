@@ -40,9 +40,10 @@ needs = {
 }
 
 
-def case(name, space=MIXED, objectives=(1, 2), constrained=(False, True), **arguments):
+def case(name, space=MIXED, objectives=(1, 2), constrained=(False, True), slow=False, **arguments):
     spec = Sampler(name, **arguments)
     marks = [needs[name]] if name in needs else []
+    marks += [pytest.mark.slow] if slow else []
     return [
         pytest.param(spec, space, n, constraints, id=f"{spec!r}-{n}{'-constrained' * constraints}", marks=marks)
         for n, constraints in itertools.product(objectives, constrained)
@@ -55,8 +56,9 @@ CASES = [
     *case("TPESampler", objectives=[1], constrained=[False], n_startup_trials=5, group=True, constant_liar=False),
     *case("QMCSampler", constrained=[False]),
     *case("QMCSampler", objectives=[1], constrained=[False], qmc_type="halton", scramble=True),
-    *case("GPSampler", objectives=[1], constrained=[True], n_startup_trials=17),  # seconds a trial
-    *case("GPSampler", objectives=[2], constrained=[False], n_startup_trials=17),
+    *case("GPSampler", objectives=[1], constrained=[False], n_startup_trials=22),  # a second a trial
+    *case("GPSampler", objectives=[1], constrained=[True], slow=True, n_startup_trials=17),
+    *case("GPSampler", objectives=[2], constrained=[False], slow=True, n_startup_trials=17),
     *case("NSGAIISampler", population_size=6),
     *case("NSGAIISampler", NUMBERS, [2], [False], population_size=6, crossover=Operator("SBXCrossover")),
     *case("NSGAIIISampler", population_size=6),

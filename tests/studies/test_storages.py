@@ -576,6 +576,57 @@ def test_two_never_hold_the_lock_however_many_die_with_it(rounds: int, path: Pat
     assert float(seconds) < rounds / 4  # and nobody waited for half a minute
 
 
+_KILLED = """
+import os, random, signal, sys, time
+from pathlib import Path
+from optuna.trial import TrialState
+from persistable.studies.storages import TrialStorage, create_study
+path, rounds, draw = Path(sys.argv[1]), int(sys.argv[2]), random.Random(0)
+trials = TrialStorage(path, path)
+study_id = create_study(trials.open(), "s", ["minimize"])
+
+def work():
+    storage = trials.open()
+    while True:
+        trial_id = storage.create_new_trial(study_id)
+        storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [1.0])
+
+def start():
+    if (pid := os.fork()) == 0:
+        try:
+            work()
+        finally:
+            os._exit(1)
+    return pid
+
+living = [start() for _ in range(3)]
+for _ in range(rounds):
+    time.sleep(draw.random() * 0.1)
+    pid = living.pop(0)
+    os.kill(pid, signal.SIGKILL)
+    assert os.WIFSIGNALED(os.waitpid(pid, 0)[1]), "a worker has failed"
+    living.append(start())
+for pid in living:
+    os.kill(pid, signal.SIGKILL)
+    assert os.WIFSIGNALED(os.waitpid(pid, 0)[1]), "a worker has failed"
+began = time.monotonic()
+storage = trials.open()
+storage.create_new_trial(study_id)
+found = storage.get_all_trials(study_id)
+assert time.monotonic() - began < 10, "waited for a dead worker"
+assert [trial.number for trial in found] == list(range(len(found)))
+print(sum(trial.state == TrialState.COMPLETE for trial in found), sum(trial.state.is_finished() for trial in found))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="whether a process is dead is known on Linux only")
+@pytest.mark.parametrize("rounds", [15, pytest.param(300, marks=pytest.mark.slow)])
+def test_workers_killed_at_any_moment_spoil_nothing(rounds: int, path: Path, run_python: Any) -> None:
+    complete, finished = map(int, run_python(_KILLED, str(path), str(rounds)).split())
+    assert complete == finished > 0
+    assert numbers(bare(path))
+
+
 @pytest.mark.parametrize("kind", [JournalFileSymlinkLock, JournalFileOpenLock])
 def test_bare_optuna_and_we_exclude_each_other(kind: Any, path: Path, lock_kind: str) -> None:
     path.touch()
