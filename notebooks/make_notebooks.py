@@ -277,6 +277,7 @@ def _kernel_environment(folder: Path) -> dict[str, str]:
         "PYTHONHASHSEED": "0",
         "IPYTHONDIR": str(folder / "ipython"),  # no start-up files of the user's, no history in their home
         "TQDM_DISABLE": "1",  # a progress bar is on stderr, or in a widget that the next reader does not have
+        "PYTHONWARNINGS": "ignore:IProgress not found",  # Optuna imports tqdm, which warns where there are no widgets
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",  # a test run may have set Agg, which shows nothing
     }
 

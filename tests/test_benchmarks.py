@@ -15,6 +15,7 @@ ALL = {
     *("key-array", "key-array-cores", "key-frame", "key-frame-2d", "key-dict"),
     *("npy-load", "pickle-load", "npy-save", "npy-load-memory", "npy-save-memory"),
     *("hit-remote", "hit-fsspec", "hit-cached", "hit-offline", "npy-download"),
+    *("study", "best-params"),
 }
 
 

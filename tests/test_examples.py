@@ -14,6 +14,7 @@ import pytest
 
 pytest.importorskip("pandas")
 pytest.importorskip("matplotlib")
+pytest.importorskip("optuna")
 
 ROOT = Path(__file__).parent.parent
 
@@ -59,12 +60,13 @@ def test_eurusd_is_made_once_and_found_the_second_time(tmp_path):
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("name", ["01_points_and_outliers", "02_eurusd"])
+@pytest.mark.parametrize("name", ["01_points_and_outliers", "02_eurusd", "03_study"])
 def test_an_example_finds_its_data_from_any_folder_of_the_repository(name, tmp_path):
     run(name, tmp_path / "artifacts", cwd=ROOT / "notebooks")
     assert {path.name for path in (ROOT / "notebooks").iterdir()} <= {
         "01_points_and_outliers.ipynb",
         "02_eurusd.ipynb",
+        "03_study.ipynb",
         "make_notebooks.py",
         "__pycache__",
         ".ipynb_checkpoints",
@@ -85,6 +87,33 @@ def test_an_example_finds_its_data_from_any_folder_of_the_repository(name, tmp_p
     made = [path.name for path in (workspace / "example-data").iterdir() if path.is_dir()]
     assert made, "without PERSISTABLE_EXAMPLE_DIR, the artifacts lie beside the data"
     assert list((workspace / "deep" / "er").iterdir()) == []
+
+
+def test_a_study_is_searched_once_and_what_was_chosen_stays_when_it_grows(tmp_path):
+    first, second = run("03_study", tmp_path), run("03_study", tmp_path)
+    artifacts = r"^(\w+_p\w*) +[0-9a-f]{8} +(\w+)"
+    before, after = re.split(r"complete trials: 20 before, 40 now", first)
+    upstreams = [("rates_p", "made"), ("moves_p", "made"), ("ridge_study_p", "made")]
+    model = [("ridge_study_p_best", "made"), ("ridge_p", "made")]
+    assert re.findall(artifacts, before, re.MULTILINE) == [*upstreams, *model]
+    assert re.findall(artifacts, after, re.MULTILINE) == [("ridge_study_p_best", "found"), ("ridge_p", "found"), *model]
+    assert "complete trials: 40 before, 40 now" in second
+    assert " made " not in second
+    assert after[after.index(" number ") :] == second[second.index(" number ") :]
+    assert re.search(r"'COMPLETE': 40\b", first)
+    mean, *ridges = (
+        float(value) for value in re.findall(r"^(?:the mean|ridge, best).* ([\d.]+)$", first, re.MULTILINE)
+    )
+    assert len(ridges) == 2
+    assert max(ridges) < 0.95 * mean
+    picture = Path(re.search(r"Picture: (.*)", first)[1])
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert Path(re.search(r"optuna-dashboard (.*)", first)[1]).is_file()
+
+
+def test_a_study_begins_with_the_rates_that_another_example_has_made(tmp_path):
+    run("02_eurusd", tmp_path)
+    assert re.search(r"^rates_p +[0-9a-f]{8} +found", run("03_study", tmp_path), re.MULTILINE)
 
 
 def test_a_changed_series_makes_everything_behind_it_anew(tmp_path):
@@ -137,6 +166,6 @@ def test_the_committed_notebooks_tell_nothing_of_the_machine(make_notebooks):
         make_notebooks.check_outputs(make_notebooks.read_notebook(path))
 
 
-@pytest.mark.parametrize("name", ["01_points_and_outliers", "02_eurusd"])
+@pytest.mark.parametrize("name", ["01_points_and_outliers", "02_eurusd", "03_study"])
 def test_a_notebook_runs(make_notebooks, name):
     make_notebooks.execute(ROOT / "notebooks" / f"{name}.ipynb")

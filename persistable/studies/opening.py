@@ -6,6 +6,7 @@ at once make it once.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
@@ -17,7 +18,7 @@ from .params import StudyParams
 from .seeding import SeededPruner, SeededSampler, is_lost, repeat_lost
 from .snapshots import restore
 from .space import Dimension, distributions_of
-from .storages import TrialStorage, create_study, find_study
+from .storages import TrialStorage, create_study
 from .tally import Tally
 from .workers import Worker
 
@@ -35,6 +36,10 @@ _SPACE: Final = "persistable:search_space"
 
 _ENQUEUED: Final = "persistable:enqueued"
 """System attribute of a trial, from birth: which of the enqueued points it is."""
+
+
+_READY: Final = "persistable:enqueued"
+"""User attribute of a study: all points have been enqueued."""
 
 
 class Working(NamedTuple):
@@ -85,7 +90,7 @@ class Working(NamedTuple):
     def _open(self, known: Study | None) -> tuple[BaseStorage, Study]:
         storage = self.storage.open()
         try:
-            study = self._found_or_made(storage)
+            study, made = self._found_or_made(storage)
             if known is not None and _finished(known) > _finished(study):
                 try:
                     restore(known, study)
@@ -97,9 +102,9 @@ class Working(NamedTuple):
                     except StudyError as error:
                         raise error from difference
                     storage = self.storage.open()
-                    study = self._found_or_made(storage)
+                    study, made = self._found_or_made(storage)
                     restore(known, study)
-            self._enqueue(study)
+            self._enqueue(study, made)
             repeat_lost(study, self.worker(study).dead(_running(study)))
             return storage, study
         except BaseException:
@@ -122,7 +127,7 @@ class Working(NamedTuple):
             return
         storage = self.storage.open()
         try:
-            study = self._found_or_made(storage)
+            study, _ = self._found_or_made(storage)
             running = _running(study)
             if alive := len(running) - len(self.worker(study).dead(running)):
                 raise StudyError(
@@ -133,13 +138,12 @@ class Working(NamedTuple):
             self.storage.close(storage)
         self.warn(f"The trials of {self.name} so far were set aside, as {self.storage.set_aside()}.")
 
-    def _found_or_made(self, storage: BaseStorage) -> Study:
+    def _found_or_made(self, storage: BaseStorage) -> tuple[Study, bool]:
+        """Return the study, and whether it was made by this call."""
         params = self.params
         assert not isinstance(params.sampler, str)
         assert not isinstance(params.pruner, str)
-        study_id = find_study(storage, self.name)
-        if study_id is None:
-            study_id = create_study(storage, self.name, params.directions)
+        study_id, made = create_study(storage, self.name, params.directions)
         study = Study(
             study_name=self.name,
             storage=storage,
@@ -163,7 +167,7 @@ class Working(NamedTuple):
                         f"{declared.get(name, 'missing')} here"
                     )
         self._check_trials(study)
-        return study
+        return study, made
 
     def _check_trials(self, study: Study) -> None:
         declared = distributions_of(self.params.search_space)
@@ -184,14 +188,22 @@ class Working(NamedTuple):
             f"edited by hand, undo that; else pass another storage=, or move what is there away."
         )
 
-    def _enqueue(self, study: Study) -> None:
-        """Let the enqueued points wait, in their order; those of an enqueueing that was interrupted are there."""
-        trials = study.get_trials(deepcopy=False)
-        there = sum(_ENQUEUED in trial.system_attrs for trial in trials)
+    def _enqueue(self, study: Study, made: bool) -> None:
+        """Let the enqueued points wait, in their order; go on with what whoever made the study has not completed."""
+        if not self.params.enqueued:
+            return
+        # Those who come with a data_dir of their own hold another lease, and may be here at the same time.
+        patience = time.monotonic() + (0 if made else self.time_to_live)
+        while not (done := _READY in study.user_attrs) and time.monotonic() < patience:
+            time.sleep(0.05)
+        if done:
+            return
+        there = sum(_ENQUEUED in trial.system_attrs for trial in study.get_trials(deepcopy=False))
         for index, point in list(enumerate(self.params.enqueued))[there:]:
             attrs = {"fixed_params": dict(point), _ENQUEUED: index}
             waiting = create_trial(state=TrialState.WAITING, system_attrs=attrs)
             study._storage.create_new_trial(study._study_id, template_trial=waiting)
+        study.set_user_attr(_READY, True)
 
 
 def _as_json(dimension: Dimension) -> dict[str, Any]:

@@ -20,11 +20,12 @@ from ..exceptions import MissingDependencyError, StudyError
 from .seeding import SeededSampler, is_lost, repeat_lost
 from .space import SearchSpace, distributions_of, suggest_all
 from .tally import Tally
-from .workers import WORKER, Worker
+from .workers import WORKER, Worker, owner_of
 
 try:
     from optuna import Study, Trial, TrialPruned
     from optuna.distributions import BaseDistribution
+    from optuna.exceptions import UpdateFinishedTrialError
     from optuna.trial import FrozenTrial, TrialState, create_trial
 except ModuleNotFoundError as error:
     raise MissingDependencyError.of("optuna", extra="optuna", purpose="A study") from error
@@ -126,16 +127,28 @@ class Search:
             If too many trials have failed, or the objective asks for what is not in the search space.
         """
         with self._worker:
-            if n_jobs == 1:
-                self._work()
-                return
-            with ThreadPoolExecutor(n_jobs, thread_name_prefix="persistable search") as pool:
-                try:
-                    for future in as_completed([pool.submit(self._work) for _ in range(n_jobs)]):
-                        future.result()
-                except BaseException:
-                    self._stopped.set()  # the other threads finish the trials that they run
-                    raise
+            try:
+                if n_jobs == 1:
+                    self._work()
+                else:
+                    self._work_in_threads(n_jobs)
+            except BaseException:
+                # Ctrl-C, or a storage that is out of reach: what was begun here, nobody else is to wait for.
+                with contextlib.suppress(Exception):
+                    running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+                    token = self._worker.record["token"]
+                    ours = [trial.number for trial in running if owner_of(trial).get("token") == token]
+                    repeat_lost(self._study, ours)
+                raise
+
+    def _work_in_threads(self, n_jobs: int) -> None:
+        with ThreadPoolExecutor(n_jobs, thread_name_prefix="persistable search") as pool:
+            try:
+                for future in as_completed([pool.submit(self._work) for _ in range(n_jobs)]):
+                    future.result()
+            except BaseException:
+                self._stopped.set()  # the other threads finish the trials that they run
+                raise
 
     def _work(self) -> None:
         try:
@@ -221,10 +234,12 @@ class Search:
         study, storage = self._study, self._study._storage
         study._thread_local.cached_all_trials = None  # as study.ask() does: what is read in a trial is read once
         for waiting in self._tally.waiting:
-            # Exactly one of those who try gets it.
-            if storage.set_trial_state_values(waiting._trial_id, TrialState.RUNNING):
-                storage.set_trial_system_attr(waiting._trial_id, WORKER, self._worker.record)
-                return self._trial(waiting._trial_id)
+            # Exactly one of those who try gets it. Each says so before, for it may be killed as soon as it has it.
+            with contextlib.suppress(UpdateFinishedTrialError):
+                storage.set_trial_system_attr(waiting._trial_id, self._worker.claim, self._worker.record)
+                if storage.set_trial_state_values(waiting._trial_id, TrialState.RUNNING):
+                    storage.set_trial_system_attr(waiting._trial_id, WORKER, self._worker.record)
+                    return self._trial(waiting._trial_id)
         born = create_trial(state=TrialState.RUNNING, system_attrs={WORKER: self._worker.record})
         return self._trial(storage.create_new_trial(study._study_id, template_trial=born))
 
@@ -239,17 +254,14 @@ class Search:
             with self._worker.running(trial._trial_id):
                 state, values = self._outcome(trial)
                 self._study.tell(trial, values, state)
-        except BaseException as error:
-            if isinstance(error, Exception) and self._is_taken_over(trial):
-                self._warn(
-                    f"Trial {trial.number} was taken over: this worker was paused, and gave no sign of life for too "
-                    f"long. It goes on with another one."
-                )
-                return
-            # Not an error of the objective, which is an outcome: Ctrl-C, or a storage that is out of reach.
-            with contextlib.suppress(Exception):
-                repeat_lost(self._study, [trial.number])
-            raise
+        except Exception:  # not of the objective, whose errors are an outcome
+            if not self._is_taken_over(trial):
+                raise
+            self._warn(
+                f"Trial {trial.number} was taken over: this worker was paused, and gave no sign of life for too long. "
+                f"It goes on with another one."
+            )
+            return
         if state != TrialState.FAIL:
             outcome = "was pruned" if values is None else f"is complete: {_listed(values)}"
             self._say(f"Trial {trial.number} {outcome}, with {trial.params}.")

@@ -260,31 +260,18 @@ class TrialStorage:
         return storage
 
 
-def create_study(storage: BaseStorage, name: str, directions: Sequence[str | StudyDirection]) -> int:
-    """Make a study without trials, or find the one that another process has made; return its id in the storage.
-
-    Raises
-    ------
-    StudyError
-        If there is one, and it goes in other directions.
-    """
+def create_study(storage: BaseStorage, name: str, directions: Sequence[str | StudyDirection]) -> tuple[int, bool]:
+    """Make a study without trials, unless another process has; return its id in the storage, and whether it was we."""
     from optuna.exceptions import DuplicatedStudyError
     from optuna.study import StudyDirection
 
-    wanted = [StudyDirection[way.upper()] if isinstance(way, str) else way for way in directions]
     study_id = find_study(storage, name)
-    if study_id is None:
-        with contextlib.suppress(DuplicatedStudyError), _unheard():
-            return storage.create_new_study(wanted, name)
-        study_id = storage.get_study_id_from_name(name)
-    found = storage.get_study_directions(study_id)
-    if found != wanted:
-        ways = [[way.name.lower() for way in each] for each in (found, wanted)]
-        raise StudyError(
-            f"The study {name} is in the storage already, and its directions are {ways[0]}, not {ways[1]}: it was not "
-            f"made from these params. Delete it there, or use another storage."
-        )
-    return study_id
+    if study_id is not None:
+        return study_id, False
+    wanted = [StudyDirection[way.upper()] if isinstance(way, str) else way for way in directions]
+    with contextlib.suppress(DuplicatedStudyError), _unheard():
+        return storage.create_new_study(wanted, name), True
+    return storage.get_study_id_from_name(name), False
 
 
 def find_study(storage: BaseStorage, name: str) -> int | None:

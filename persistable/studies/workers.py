@@ -5,12 +5,16 @@ with the record of its process; and while it runs for long, its worker beats: it
 trial is dead when its process is known to be, on the same machine; else when its beat has not changed for the time to
 live, on the watcher's own clock. Trials that are over within a fraction of that cost nothing.
 
-===========================  ========================  ======================================================
-system attribute             of                        says
-===========================  ========================  ======================================================
-``persistable:worker``       a trial, from birth       host, pid and start of its process, token of its worker
-``persistable:beat``         a trial that takes long   a number that grows while the worker lives
-===========================  ========================  ======================================================
+A trial that waits is run by whoever is the first to say so, and can be killed before it has left its record. So
+everybody who tries leaves it as a claim before; a running trial without a record is dead when all who claimed it are.
+
+=============================  ========================  ======================================================
+system attribute               of                        says
+=============================  ========================  ======================================================
+``persistable:worker``         a trial, from birth       host, pid and start of its process, token of its worker
+``persistable:claim:<token>``  a trial that has waited   the same, of one who wanted to run it
+``persistable:beat``           a trial that takes long   a number that grows while the worker lives
+=============================  ========================  ======================================================
 """
 
 from __future__ import annotations
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["OF_WORKERS", "WORKER", "Worker", "owner_of"]
 
 WORKER: Final = "persistable:worker"
+_CLAIM: Final = "persistable:claim:"
 _BEAT: Final = "persistable:beat"
 
 OF_WORKERS: Final = frozenset({WORKER, _BEAT})
@@ -55,6 +60,7 @@ class Worker:
 
     def __init__(self, storage: BaseStorage, time_to_live: float) -> None:
         self.record: dict[str, Any] = {**this_process(), "token": new_token() + new_token()}
+        self.claim = f"{_CLAIM}{self.record['token']}"
         self._storage = storage
         self._time_to_live = time_to_live
         self._running: dict[int, int] = {}  # id of a trial -> beats that it has seen
@@ -115,9 +121,17 @@ class Worker:
             # A watcher that was stopped itself, and the worker perhaps with it, has not watched meanwhile.
             unchanged = unchanged + min(now - looked, self._time_to_live / 2) if before == beat else 0.0
             self._seen[trial.number] = beat, now, unchanged
-            if _is_dead(record) or unchanged > self._time_to_live:
+            if self._is_over(trial) or unchanged > self._time_to_live:
                 dead.append(trial.number)
         return dead
+
+    def _is_over(self, trial: FrozenTrial) -> bool:
+        """Return whether whoever runs a trial is known to be dead."""
+        if record := owner_of(trial):
+            return _is_dead(record)
+        claims = [record for name, record in trial.system_attrs.items() if name.startswith(_CLAIM)]
+        # Ours was in vain: it is somebody else's trial.
+        return bool(claims) and all(claim["token"] == self.record["token"] or _is_dead(claim) for claim in claims)
 
 
 def owner_of(trial: FrozenTrial) -> dict[str, Any]:

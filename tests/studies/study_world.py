@@ -268,10 +268,6 @@ class _Kept(logging.Handler):
 
 
 def _work(order: dict[str, Any]) -> int:
-    if "E_DEBUG" in os.environ:
-        import faulthandler
-
-        faulthandler.dump_traceback_later(6)
     if gate := order.pop("gate", None):
         with open(gate) as file:
             fcntl.flock(file, fcntl.LOCK_SH)
@@ -321,10 +317,10 @@ def _fork(work: Callable[[], int]) -> int:
 
 
 def _main() -> None:
-    import optuna  # noqa: F401 - what a process does once, it does before it forks
+    # What a process does once, it does before it forks.
     import persistable.studies.opening
     import persistable.studies.search
-    import persistable.studies.snapshots
+    import persistable.studies.snapshots  # noqa: F401
 
     for line in sys.stdin:
         order = json.loads(line)

@@ -255,7 +255,9 @@ def _six_at_once(world: World, data_dirs: list[Path], storage: Path | str, n_tri
         assert by_ordinal(persisted.load().trials).items() <= stored.items()
         assert persisted.load_generate(n_trials=n_trials, log=str(log)) is persisted.payload
     assert log.read_bytes() == before
-    assert sum(json.loads(line)["point"] == params().enqueued[0] for line in before.splitlines()) == 2  # begun, finished
+    assert (
+        sum(json.loads(line)["point"] == params().enqueued[0] for line in before.splitlines()) == 2
+    )  # begun, finished
     return complete
 
 
@@ -458,9 +460,7 @@ def _is_alive(pid: int) -> bool:
 
 def test_a_worker_process_that_dies_is_replaced_by_the_others(world: World, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    found = world.ask(
-        tmp_path, n_trials=20, n_processes=3, log=str(log), dying=str(tmp_path / "died"), seconds=0.02
-    )
+    found = world.ask(tmp_path, n_trials=20, n_processes=3, log=str(log), dying=str(tmp_path / "died"), seconds=0.02)
     trials = trials_in(_journal(tmp_path))
     _check_over(trials, log, 1)
     assert sum(map(is_lost, trials)) == 1

@@ -64,7 +64,7 @@ def begun(path: Path, count: int = 2) -> TrialStorage:
     """Return a journal of one study with some trials."""
     trials = TrialStorage(path, path)
     storage = trials.open()
-    add_trials(storage, create_study(storage, "s", ["minimize"]), count)
+    add_trials(storage, create_study(storage, "s", ["minimize"])[0], count)
     return trials
 
 
@@ -160,7 +160,7 @@ def test_a_storage_object_is_used_as_it_is() -> None:
     trials.close(given)
     assert (str(trials), trials.path, trials.exists()) == ("<InMemoryStorage>", None, None)
     assert find_study(given, "s") is None
-    study_id = create_study(given, "s", ["maximize"])
+    study_id, _ = create_study(given, "s", ["maximize"])
     assert find_study(given, "s") == study_id
 
 
@@ -249,14 +249,13 @@ def test_a_study_is_made_once_and_found_again(kind: str, url_of: Callable[[str],
     trials = TrialStorage(url_of(kind), Path("unused"))
     storage = trials.open()
     assert find_study(storage, "s") is None
-    study_id = create_study(storage, "s", ["minimize", "maximize"])
-    assert create_study(storage, "s", ["minimize", "maximize"]) == study_id
+    study_id, made = create_study(storage, "s", ["minimize", "maximize"])
+    assert made
+    assert create_study(storage, "s", ["minimize", "maximize"]) == (study_id, False)
     add_trials_of_two = storage.create_new_trial(study_id)
     again = trials.open()
     assert find_study(again, "s") == study_id
     assert [trial._trial_id for trial in again.get_all_trials(study_id)] == [add_trials_of_two]
-    with pytest.raises(StudyError, match=r"directions are \['minimize', 'maximize'\], not \['minimize'\]"):
-        create_study(again, "s", ["minimize"])
     storage.delete_study(study_id)  # Redis and gRPC are shared with other tests
     trials.close(storage)
     trials.close(again)
@@ -291,7 +290,7 @@ for line in sys.stdin:
     try:
         trials = TrialStorage(line.strip(), Path("unused"))
         storage = trials.open()
-        study_id = create_study(storage, "s", ["minimize"])
+        study_id, _ = create_study(storage, "s", ["minimize"])
         for _ in range(3):
             storage.set_trial_state_values(storage.create_new_trial(study_id), TrialState.COMPLETE, [1.0])
         trials.close(storage)
@@ -583,7 +582,7 @@ from optuna.trial import TrialState
 from persistable.studies.storages import TrialStorage, create_study
 path, rounds, draw = Path(sys.argv[1]), int(sys.argv[2]), random.Random(0)
 trials = TrialStorage(path, path)
-study_id = create_study(trials.open(), "s", ["minimize"])
+study_id, _ = create_study(trials.open(), "s", ["minimize"])
 
 def work():
     storage = trials.open()

@@ -617,8 +617,8 @@ def test_a_choice_is_made_of_settled_trials_only(tmp_path: Path) -> None:
     def slow(trial: Any) -> None:
         if trial.number == 1:
             slow_may_end.wait(30)
-        elif trial.number == 4:
-            slow_may_end.set()
+        elif trial.number == 2:
+            threading.Timer(0.5, slow_may_end.set).start()  # after trial 2 has ended
 
     asked = ParabolaP(tmp_path)
     asked.before = slow
