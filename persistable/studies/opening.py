@@ -154,9 +154,12 @@ class Working(NamedTuple):
         if directions != list(params.directions):
             raise self._mismatch(f"its directions are {directions} there, and {list(params.directions)} here")
         declared = {name: _as_json(dimension) for name, dimension in params.search_space.items()}
+        # Trials first: another host, with a store of its own, may open the study too, and says what it is before it
+        # adds trials.
+        trials = study.get_trials(deepcopy=False)
         found = storage.get_study_user_attrs(study_id).get(_SPACE)
         if found is None:
-            if study.get_trials(deepcopy=False):
+            if trials:
                 raise self._mismatch("it does not say what it searches: it was not made by persistable")
             storage.set_study_user_attr(study_id, _SPACE, declared)
         else:

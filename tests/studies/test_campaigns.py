@@ -142,12 +142,12 @@ def test_a_worker_that_is_killed_fifty_times_loses_and_repeats_nothing(world: Wo
 def test_a_search_that_was_paused_goes_on(world: World, tmp_path: Path) -> None:
     whole = world.ask(tmp_path / "whole", n_trials=12)
     log = tmp_path / "log"
-    worker = world.start(tmp_path / "a", n_trials=12, log=str(log), seconds=0.03, store={"time_to_live": 0.4})
+    worker = world.start(tmp_path / "a", n_trials=12, log=str(log), seconds=0.03, store={"time_to_live": 0.2})
     for _ in range(2):
         begun = len(finished_in(log, "begun"))
         _wait_for(lambda begun=begun: len(finished_in(log, "begun")) > begun)
         worker.send(signal.SIGSTOP)
-        time.sleep(1)
+        time.sleep(0.5)
         worker.send(signal.SIGCONT)
     assert worker.answer()["outcomes"] == whole["outcomes"]
     assert not any(map(is_lost, trials_in(_journal(tmp_path / "a"))))
@@ -189,13 +189,15 @@ def test_ctrl_c_leaves_nothing_running_and_nothing_lost(world: World, tmp_path: 
 # Several workers
 
 
-def _three_of_whom_one_is_killed(world: World, place: Path, kills: int, seed: int, sqlite: bool) -> None:
+def _three_of_whom_one_is_killed(
+    world: World, place: Path, kills: int, seed: int, *, sqlite: bool, n_trials: int = 60
+) -> None:
     moments = random.Random(seed)
     killed = searches = 0
     while killed < kills:
         searches += 1
         data_dir, log = place / f"{searches}", place / f"{searches}.log"
-        order: dict[str, Any] = {"n_trials": 60, "log": str(log), "seconds": 0.01}
+        order: dict[str, Any] = {"n_trials": n_trials, "log": str(log), "seconds": 0.01}
         watched = _Trials(_journal(data_dir))
         if sqlite:
             order["storage"] = watched.storage = f"sqlite:///{place}/{searches}.db"
@@ -216,20 +218,20 @@ def _three_of_whom_one_is_killed(world: World, place: Path, kills: int, seed: in
         trials = watched.look()
         _check_over(trials, log, killed_here)
         complete = sum(trial.state == TrialState.COMPLETE for trial in trials)
-        assert 60 <= complete <= 62
-        assert all(60 <= answer["complete"] <= complete for answer in answers)
+        assert n_trials <= complete <= n_trials + 2
+        assert all(n_trials <= answer["complete"] <= complete for answer in answers)
 
 
 @pytest.mark.parametrize("sqlite", [False, True], ids=["journal", "sqlite"])
 def test_of_three_workers_any_can_be_killed(world: World, tmp_path: Path, sqlite: bool) -> None:
-    _three_of_whom_one_is_killed(world, tmp_path, 4, 3, sqlite)
+    _three_of_whom_one_is_killed(world, tmp_path, 3, 3, sqlite=sqlite, n_trials=20 if sqlite else 60)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("sqlite", [False, True], ids=["journal", "sqlite"])
 def test_of_three_workers_fifty_can_be_killed(world: World, tmp_path: Path, sqlite: bool) -> None:
-    _three_of_whom_one_is_killed(world, tmp_path, 50, 4, sqlite)
+    _three_of_whom_one_is_killed(world, tmp_path, 50, 4, sqlite=sqlite)
 
 
 def _six_at_once(world: World, data_dirs: list[Path], storage: Path | str, n_trials: int = 12) -> int:
@@ -255,33 +257,33 @@ def _six_at_once(world: World, data_dirs: list[Path], storage: Path | str, n_tri
         assert by_ordinal(persisted.load().trials).items() <= stored.items()
         assert persisted.load_generate(n_trials=n_trials, log=str(log)) is persisted.payload
     assert log.read_bytes() == before
-    assert (
-        sum(json.loads(line)["point"] == params().enqueued[0] for line in before.splitlines()) == 2
-    )  # begun, finished
+    begun = [json.loads(line)["point"] for line in before.splitlines() if b'"begun"' in line]
+    # Who does not share a store shares no lease, and may enqueue what another one is enqueueing.
+    assert 1 <= begun.count(params().enqueued[0]) <= len(set(data_dirs))
     return complete
 
 
 @pytest.mark.parametrize("where", ["journal", "sqlite"])
 def test_six_processes_that_open_a_fresh_study_at_once_make_one(world: World, tmp_path: Path, where: str) -> None:
     for turn in range(2):
-        _six_in_a_file(world, tmp_path / f"{turn}", where)
+        _six_in_a_file(world, tmp_path / f"{turn}", where, n_trials=6)
 
 
-def _six_in_a_file(world: World, data_dir: Path, where: str) -> int:
+def _six_in_a_file(world: World, data_dir: Path, where: str, n_trials: int) -> int:
     storage = _journal(data_dir) if where == "journal" else f"sqlite:///{data_dir}.db"
-    return _six_at_once(world, [data_dir] * 6, storage)
+    return _six_at_once(world, [data_dir] * 6, storage, n_trials)
 
 
 def test_six_processes_that_open_a_fresh_study_in_postgresql_at_once_make_one(
     world: World, tmp_path: Path, postgresql_server: TrialServer
 ) -> None:
-    _six_at_once(world, [tmp_path / "same"] * 6, postgresql_server.new_database())
+    _six_at_once(world, [tmp_path / "same"] * 6, postgresql_server.new_database(), n_trials=6)
 
 
 def test_six_processes_with_folders_of_their_own_make_one_study_in_postgresql(
     world: World, tmp_path: Path, postgresql_server: TrialServer
 ) -> None:
-    _six_at_once(world, [tmp_path / f"{n}" for n in range(6)], postgresql_server.new_database())
+    _six_at_once(world, [tmp_path / f"{n}" for n in range(6)], postgresql_server.new_database(), n_trials=6)
 
 
 def test_six_processes_with_folders_of_their_own_make_one_study_in_redis(
@@ -295,7 +297,7 @@ def test_six_processes_with_folders_of_their_own_make_one_study_in_redis(
 @pytest.mark.parametrize("where", ["journal", "sqlite"])
 def test_six_processes_open_a_fresh_study_at_once_twenty_times(world: World, tmp_path: Path, where: str) -> None:
     for turn in range(20):
-        _six_in_a_file(world, tmp_path / f"{turn}", where)
+        _six_in_a_file(world, tmp_path / f"{turn}", where, n_trials=12)
 
 
 @pytest.mark.slow
@@ -378,7 +380,7 @@ class _OtherHost:
 
         def beat() -> None:
             count = 0
-            while not ended.wait(0.2):
+            while not ended.wait(0.1):
                 count += 1
                 self._storage.set_trial_system_attr(self.trial._trial_id, "persistable:beat", count)
 
@@ -393,7 +395,7 @@ class _OtherHost:
 
 def _begun_here(world: World, data_dir: Path) -> int:
     """Begin a search, and return how many trials it has."""
-    return len(world.ask(data_dir, n_trials=3, store={"time_to_live": 1})["states"])
+    return len(world.ask(data_dir, n_trials=3, store={"time_to_live": 0.5})["states"])
 
 
 def test_the_trial_of_a_worker_elsewhere_that_has_fallen_silent_is_repeated(world: World, tmp_path: Path) -> None:
@@ -401,8 +403,8 @@ def test_the_trial_of_a_worker_elsewhere_that_has_fallen_silent_is_repeated(worl
     begun = _begun_here(world, tmp_path)
     elsewhere = _OtherHost(_journal(tmp_path), begun)
     began = time.monotonic()
-    found = world.ask(tmp_path, n_trials=10, store={"time_to_live": 1})
-    assert 1 < time.monotonic() - began < 10
+    found = world.ask(tmp_path, n_trials=10, store={"time_to_live": 0.5})
+    assert 0.5 < time.monotonic() - began < 10
     assert elsewhere.state() == TrialState.FAIL
     assert any(f"worker of trial {begun} has died" in warning for warning in found["warnings"])
     trials = trials_in(_journal(tmp_path))
@@ -417,9 +419,9 @@ def test_the_trial_of_a_worker_elsewhere_that_has_fallen_silent_is_repeated(worl
 def test_the_trial_of_a_worker_elsewhere_that_beats_is_waited_for(world: World, tmp_path: Path) -> None:
     elsewhere = _OtherHost(_journal(tmp_path), _begun_here(world, tmp_path))
     with elsewhere.beating():
-        worker = world.start(tmp_path, n_trials=10, store={"time_to_live": 1})
+        worker = world.start(tmp_path, n_trials=10, store={"time_to_live": 0.5})
         _wait_for(lambda: sum(trial.state == TrialState.COMPLETE for trial in trials_in(_journal(tmp_path))) == 9)
-        time.sleep(2.5)
+        time.sleep(1.5)
         assert not worker.has_ended()
         assert elsewhere.state() == TrialState.RUNNING
     study = study_p(tmp_path)
