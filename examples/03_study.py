@@ -133,8 +133,8 @@ def rmse(difference: Array) -> float:
 # %% [markdown]
 # ## The study
 #
-# `_objective` says what a trial is worth. Here: six times, the model is fitted to the days so far, and forecasts the
-# next sixth of the validation days. The error so far is reported after each; what is worse than the others were at that
+# `_objective` says what a trial is worth. Here: three times, the model is fitted to the days so far, and forecasts the
+# next third of the validation days. The error so far is reported after each; what is among the worst quarter at that
 # point is pruned.
 
 
@@ -147,7 +147,7 @@ class RidgeStudyP(StudyP[StudyParams]):
     def _objective(self, trial: optuna.Trial) -> float:
         moves = self.moves_p.payload
         before, difference = moves["train"]["move"].to_numpy(), np.empty(0)
-        for step, after in enumerate(np.array_split(moves["validation"]["move"].to_numpy(), 6)):
+        for step, after in enumerate(np.array_split(moves["validation"]["move"].to_numpy(), 3)):
             model = fit(before, **trial.params)
             difference = np.concatenate([difference, errors(before, after, model, trial.params["inputs"])])
             before = np.concatenate([before, after])

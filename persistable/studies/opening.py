@@ -18,7 +18,7 @@ from .params import StudyParams
 from .seeding import SeededPruner, SeededSampler, is_lost, repeat_lost
 from .snapshots import restore
 from .space import Dimension, distributions_of
-from .storages import TrialStorage, create_study
+from .storages import TrialStorage, create_study, find_study
 from .tally import Tally
 from .workers import Worker
 
@@ -123,10 +123,12 @@ class Working(NamedTuple):
         StudyError
             If somebody does, or the storage is not a journal.
         """
-        if not self.storage.exists():
+        if self.storage.exists() is False:
             return
         storage = self.storage.open()
         try:
+            if find_study(storage, self.name) is None:
+                return
             study, _ = self._found_or_made(storage)
             running = _running(study)
             if alive := len(running) - len(self.worker(study).dead(running)):

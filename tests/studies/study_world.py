@@ -16,6 +16,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -317,11 +318,8 @@ def _fork(work: Callable[[], int]) -> int:
 
 
 def _main() -> None:
-    # What a process does once, it does before it forks.
-    import persistable.studies.opening
-    import persistable.studies.search
-    import persistable.studies.snapshots  # noqa: F401
-
+    with tempfile.TemporaryDirectory() as elsewhere:  # what a process does once, it does before it forks
+        study_p(elsewhere, storage=f"sqlite:///{elsewhere}/trials.db").load_generate(n_trials=1)
     for line in sys.stdin:
         order = json.loads(line)
         reply: Any = None

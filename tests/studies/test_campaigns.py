@@ -29,6 +29,7 @@ from optuna.trial import TrialState, create_trial
 from servers import S3Server, TrialServer
 from study_world import Process, World, by_ordinal, finished_in, params, study_p, trials_in
 
+from persistable._processes import this_process
 from persistable.studies.seeding import is_lost
 
 
@@ -157,7 +158,7 @@ def test_a_worker_that_was_paused_for_too_long_has_lost_its_trial_and_goes_on(wo
     log, quick = tmp_path / "log", {"time_to_live": 0.4}
     paused = world.start(tmp_path, n_trials=30, log=str(log), seconds=0.06, store=quick)
     _wait_for(lambda: _is_at_work(paused, log))
-    paused.send(signal.SIGSTOP)
+    _stop_between_writes(paused, _journal(tmp_path))
     other = world.start(tmp_path, n_trials=30, log=str(log), seconds=0.06, store=quick)
     _wait_for(lambda: any(map(is_lost, trials_in(_journal(tmp_path)))))
     paused.send(signal.SIGCONT)
@@ -167,6 +168,22 @@ def test_a_worker_that_was_paused_for_too_long_has_lost_its_trial_and_goes_on(wo
     assert 30 <= answers[0]["complete"] <= 31
     assert by_ordinal(trials).keys() == set(range(len(by_ordinal(trials))))
     assert any("taken over" in warning for warning in answers[0]["warnings"])
+
+
+def _stop_between_writes(process: Process, journal: Path) -> None:
+    """Stop a process that has no lock, which others would wait for."""
+    for _ in range(1000):
+        process.send(signal.SIGSTOP)
+        _wait_for(lambda: _state_of(process.pid) == b"T")
+        if not os.path.lexists(f"{journal}.lock"):
+            return
+        process.send(signal.SIGCONT)
+        time.sleep(0.001)
+    pytest.fail("it always writes")
+
+
+def _state_of(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2][:1]
 
 
 def test_ctrl_c_leaves_nothing_running_and_nothing_lost(world: World, tmp_path: Path) -> None:
@@ -357,19 +374,15 @@ def test_two_machines_take_turns_through_a_bucket(world: World, tmp_path: Path, 
     assert sorted(finished_in(log)) == list(range(len(whole["outcomes"])))
 
 
-class _OtherHost:
-    """A worker on another machine, as far as a storage can tell: one running trial, and its signs of life."""
+class _Running:
+    """A running trial, and the signs of life that its worker gives, as far as a storage can tell."""
 
-    def __init__(self, journal: Path, number: int) -> None:
+    def __init__(self, journal: Path, system_attrs: dict[str, Any]) -> None:
         self._storage = JournalStorage(JournalFileBackend(str(journal)))
-        self.study = create_study(
-            storage=self._storage, study_name=self._storage.get_all_studies()[0].study_name, load_if_exists=True
-        )
-        record = {"host": "elsewhere", "machine": "another boot/1", "pid": 1, "started": 1, "token": "0" * 16}
-        attrs = {"persistable:worker": record}
-        born = create_trial(state=TrialState.RUNNING, system_attrs=attrs)
+        name = self._storage.get_all_studies()[0].study_name
+        self.study = create_study(storage=self._storage, study_name=name, load_if_exists=True)
+        born = create_trial(state=TrialState.RUNNING, system_attrs=system_attrs)
         self.trial = Trial(self.study, self._storage.create_new_trial(self.study._study_id, template_trial=born))
-        assert self.trial.number == number
 
     def state(self) -> TrialState:
         return self._storage.get_trial(self.trial._trial_id).state
@@ -393,15 +406,18 @@ class _OtherHost:
             thread.join()
 
 
-def _begun_here(world: World, data_dir: Path) -> int:
+_ELSEWHERE = {"host": "elsewhere", "machine": "another boot/1", "pid": 1, "started": 1, "token": "0" * 16}
+
+
+def _begin(world: World, data_dir: Path) -> int:
     """Begin a search, and return how many trials it has."""
-    return len(world.ask(data_dir, n_trials=3, store={"time_to_live": 0.5})["states"])
+    return len(world.ask(data_dir, n_trials=3)["states"])
 
 
 def test_the_trial_of_a_worker_elsewhere_that_has_fallen_silent_is_repeated(world: World, tmp_path: Path) -> None:
     whole = world.ask(tmp_path / "whole", n_trials=10)
-    begun = _begun_here(world, tmp_path)
-    elsewhere = _OtherHost(_journal(tmp_path), begun)
+    begun = _begin(world, tmp_path)
+    elsewhere = _Running(_journal(tmp_path), {"persistable:worker": _ELSEWHERE})
     began = time.monotonic()
     found = world.ask(tmp_path, n_trials=10, store={"time_to_live": 0.5})
     assert 0.5 < time.monotonic() - began < 10
@@ -417,7 +433,8 @@ def test_the_trial_of_a_worker_elsewhere_that_has_fallen_silent_is_repeated(worl
 
 
 def test_the_trial_of_a_worker_elsewhere_that_beats_is_waited_for(world: World, tmp_path: Path) -> None:
-    elsewhere = _OtherHost(_journal(tmp_path), _begun_here(world, tmp_path))
+    _begin(world, tmp_path)
+    elsewhere = _Running(_journal(tmp_path), {"persistable:worker": _ELSEWHERE})
     with elsewhere.beating():
         worker = world.start(tmp_path, n_trials=10, store={"time_to_live": 0.5})
         _wait_for(lambda: sum(trial.state == TrialState.COMPLETE for trial in trials_in(_journal(tmp_path))) == 9)
@@ -432,6 +449,28 @@ def test_the_trial_of_a_worker_elsewhere_that_beats_is_waited_for(world: World, 
     assert found["complete"] == 10
     assert found["best"][0] == 0.25
     assert not any(map(is_lost, trials_in(_journal(tmp_path))))
+
+
+def test_who_was_killed_between_taking_a_trial_and_saying_so_is_not_waited_for(world: World, tmp_path: Path) -> None:
+    begun = _begin(world, tmp_path)
+    dead = world.start(tmp_path, n_trials=1)
+    dead.wait()
+    claims = {f"persistable:claim:{n}": {**this_process(), "pid": dead.pid, "token": n} for n in ("a", "b")}
+    _Running(_journal(tmp_path), claims)
+    began = time.monotonic()
+    assert world.ask(tmp_path, n_trials=10, store={"time_to_live": 60})["complete"] == 10
+    assert time.monotonic() - began < 20
+    assert [trial.number for trial in trials_in(_journal(tmp_path)) if is_lost(trial)] == [begun]
+
+
+def test_who_has_taken_a_trial_and_not_yet_said_so_is_waited_for(world: World, tmp_path: Path) -> None:
+    _begin(world, tmp_path)
+    alive = {**this_process(), "token": "a"}
+    dead = {**alive, "started": 1, "token": "b"}
+    _Running(_journal(tmp_path), {f"persistable:claim:{each['token']}": each for each in (alive, dead)})
+    began = time.monotonic()
+    assert world.ask(tmp_path, n_trials=10, store={"time_to_live": 1})["complete"] >= 10
+    assert time.monotonic() - began > 1
 
 
 def _distributions(study: Any) -> dict[str, Any]:
@@ -455,7 +494,7 @@ def _children(pid: int) -> list[int]:
 
 def _is_alive(pid: int) -> bool:
     try:
-        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2][:1] not in b"ZX"
+        return _state_of(pid) not in b"ZX"
     except OSError:
         return False
 
@@ -494,8 +533,9 @@ def test_ctrl_c_leaves_no_worker_process_behind(world: World, tmp_path: Path, to
     _wait_for(lambda: len(finished_in(log)) >= 4)
     children = _children(process.pid)
     assert len(children) >= 3
-    for pid in [process.pid, *(children if to_all else [])]:
-        os.kill(pid, signal.SIGINT)
+    for pid in [*(children if to_all else []), process.pid]:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGINT)
     assert process.said()["error"] == "KeyboardInterrupt: "
     _wait_for(lambda: not any(map(_is_alive, children)), seconds=5)
     found = world.ask(tmp_path, **order)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import pickle
 import subprocess
 import sys
@@ -727,3 +728,19 @@ def test_a_table_and_a_plot_of_what_is_there(tmp_path: Path) -> None:
 def test_a_store_that_takes_no_leases_is_searched_too(tmp_path: Path) -> None:
     store = LocalStore(tmp_path, single_flight=False)
     assert len(ParabolaP(store).load_generate(n_trials=3).trials) == 3
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql", "redis", "grpc"])
+def test_wherever_its_trials_lie_it_is_the_same_study(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    url = f"sqlite:///{tmp_path}/trials.db" if kind == "sqlite" else request.getfixturevalue(f"{kind}_server").url
+    own = params(seed=int.from_bytes(os.urandom(4), "big"))  # Redis and the proxy are shared with other tests
+    whole = ParabolaP(tmp_path / "whole", own).load_generate(n_trials=10)
+    ParabolaP(tmp_path, own, storage=url).generate(n_trials=2)  # there is nothing yet to be set aside
+    for n_trials in (4, 10):
+        pieces = ParabolaP(tmp_path, own, storage=url).load_generate(n_trials=n_trials)
+    assert points(pieces) == points(whole)
+    assert not list(tmp_path.glob("parabola_p/*/journal.log"))
+    with pytest.raises(StudyError, match="Only a journal can be set aside"):
+        ParabolaP(tmp_path, own, storage=url).generate(n_trials=1)
