@@ -249,6 +249,8 @@ class StudyP(StudyViews, Persistable["Study", StudyParamsT]):
         **untracked: Any,
     ) -> Study:
         n_jobs, n_processes = _workers("n_jobs", n_jobs), _workers("n_processes", n_processes)
+        if type(self)._objective is StudyP._objective:
+            self._objective(None)  # type: ignore[arg-type]  # says what is missing
         self.__check_limits(n_trials, timeout, max_failures)
         from .search import Limits
         from .snapshots import detached
@@ -338,12 +340,15 @@ class StudyP(StudyViews, Persistable["Study", StudyParamsT]):
             self.logger.warning,
         )
 
-    def __work(self, working: Working, study: Study, limits: Any, n_jobs: int, untracked: dict[str, Any]) -> None:
+    def __work(
+        self, working: Working, study: Study, limits: Any, n_jobs: int, untracked: dict[str, Any], watched: bool = True
+    ) -> None:
         from .search import Search
 
         way = way_to_call(type(self), StudyP, "_objective", arguments=1)
         logger = self.logger
-        with self.__shown(study, limits) as show:
+        # A worker process has a parent that shows how far all are.
+        with self.__shown(study, limits) if watched else contextlib.nullcontext(lambda tally: None) as show:
             Search(
                 study,
                 working.params.search_space,
@@ -355,6 +360,7 @@ class StudyP(StudyViews, Persistable["Study", StudyParamsT]):
                 warn=logger.warning,
                 show=show,
                 deterministic=working.params.deterministic,
+                constraints=working.constraints,
             ).run(n_jobs)
 
     def __work_in_processes(
@@ -377,7 +383,7 @@ class StudyP(StudyViews, Persistable["Study", StudyParamsT]):
         """Work on the study until a limit is reached, and leave it to others to publish it."""
         working = self.__working()
         with working.opened() as study:
-            self.__work(working, study, limits, n_jobs, untracked)
+            self.__work(working, study, limits, n_jobs, untracked, watched=False)
 
     @contextlib.contextmanager
     def __shown(self, study: Study, limits: Any) -> Iterator[Callable[[Tally], None]]:

@@ -9,6 +9,7 @@ same time, each by itself, so that a study may end with up to one trial per furt
 from __future__ import annotations
 
 import contextlib
+import copy
 import threading
 import time
 import traceback
@@ -17,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any, Final, NamedTuple
 
 from ..exceptions import MissingDependencyError, StudyError
+from .algorithms import Constraints
 from .seeding import SeededSampler, is_lost, repeat_lost
 from .space import SearchSpace, distributions_of, suggest_all
 from .tally import Tally
@@ -84,6 +86,9 @@ class Search:
         Called with the tally and the best trial so far, for people who watch.
     deterministic : bool
         Whether a point that is known need not be run again.
+    constraints : callable, optional
+        The hook that tells how far a trial violates each constraint. The sampler calls it when the trial has ended; it
+        is tried before, so that one that raises fails its trial.
     """
 
     def __init__(
@@ -99,6 +104,7 @@ class Search:
         warn: Callable[[str], None],
         show: Callable[[Tally], None],
         deterministic: bool = False,
+        constraints: Constraints | None = None,
     ) -> None:
         self._study = study
         self._space = space
@@ -110,6 +116,7 @@ class Search:
         self._say = say
         self._warn = warn
         self._show = show
+        self._constraints = constraints
         self._known: dict[tuple[Any, ...], FrozenTrial] | None = {} if deterministic else None
         self._known_up_to = 0
         self._tally = Tally(study.get_trials(deepcopy=False))
@@ -276,6 +283,7 @@ class Search:
             suggest_all(trial, self._space)
             known = self._known_values(trial)
             values = _as_floats(self._objective(trial) if known is None else known, len(self._study.directions))
+            self._try_constraints(trial, values)
         except TrialPruned:
             return TrialState.PRUNED, None
         except _UndeclaredError:
@@ -286,6 +294,17 @@ class Search:
             self._warn(f"Trial {trial.number} failed, with {trial.params}: {type(error).__name__}: {error}")
             return TrialState.FAIL, None
         return TrialState.COMPLETE, values
+
+    def _try_constraints(self, trial: Trial, values: list[float]) -> None:
+        if self._constraints is None:
+            return
+        ended = copy.copy(self._study._storage.get_trial(trial._trial_id))
+        ended.state, ended.values = TrialState.COMPLETE, values
+        violations = self._constraints(ended)
+        if isinstance(violations, str) or not isinstance(violations, Sequence):
+            raise ValueError(f"_constraints must return a list of floats, got {violations!r}.")
+        for violation in violations:
+            float(violation)
 
     def _known_values(self, trial: Trial) -> list[float] | None:
         """Return the values of an earlier trial at the same point, and take over what it reported."""

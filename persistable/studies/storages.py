@@ -370,7 +370,9 @@ def _unheard() -> Iterator[None]:
     def of_another_thread(record: logging.LogRecord) -> bool:
         return record.thread != here or record.levelno > logging.INFO
 
-    loggers = [logging.getLogger(f"optuna.storages.{name}") for name in ("journal._storage", "_rdb.storage")]
+    loggers = [
+        logging.getLogger(f"optuna.storages.{name}") for name in ("journal._storage", "_rdb.storage", "_in_memory")
+    ]
     for logger in loggers:
         logger.addFilter(of_another_thread)
     try:

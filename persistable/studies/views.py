@@ -50,7 +50,8 @@ def is_feasible(trial: FrozenTrial) -> bool:
     for name, value in trial.system_attrs.items():
         if name == "constraints" or name.startswith("constraints:"):
             violations = value if isinstance(value, Sequence) else [value]
-            if not all(violation <= 0 for violation in violations):  # NaN violates
+            # NaN violates, and so does what is not known, because the hook raised.
+            if not all(violation is not None and violation <= 0 for violation in violations):
                 return False
     return True
 

@@ -744,3 +744,27 @@ def test_wherever_its_trials_lie_it_is_the_same_study(
     assert not list(tmp_path.glob("parabola_p/*/journal.log"))
     with pytest.raises(StudyError, match="Only a journal can be set aside"):
         ParabolaP(tmp_path, own, storage=url).generate(n_trials=1)
+
+
+@pytest.mark.parametrize("violation", [0.5, "much", ZeroDivisionError])
+def test_constraints_that_are_none_fail_their_trial_and_ruin_no_study(tmp_path: Path, violation: Any) -> None:
+    class OddP(ParabolaP):
+        def _constraints(self, trial: Any) -> Any:
+            if trial.number == 1:
+                if isinstance(violation, type):
+                    raise violation
+                return violation
+            return [-1.0]
+
+    study = OddP(tmp_path).load_generate(n_trials=4)
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE", "COMPLETE"]
+    assert len(OddP(tmp_path).load_generate(n_trials=6).trials) == 7
+
+
+def test_a_study_without_an_objective_is_not_begun(tmp_path: Path) -> None:
+    class IdleP(StudyP[StudyParams]):
+        pass
+
+    with pytest.raises(NotImplementedError, match=r"IdleP does not say what a trial is worth: define _objective"):
+        IdleP(tmp_path, params()).load_generate(n_trials=2)
+    assert not list(tmp_path.rglob("journal.log"))
