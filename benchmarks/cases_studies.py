@@ -57,9 +57,7 @@ def overhead_of_study(bench: Bench) -> Row:
         folder.mkdir()
         backend = optuna.storages.journal.JournalFileBackend(str(folder / "journal.log"))
         # What StudyP spells out: the defaults of Optuna 5.
-        sampler = optuna.samplers.TPESampler(
-            multivariate=True, constant_liar=True, seed=1, warn_independent_sampling=False
-        )
+        sampler = optuna.samplers.TPESampler(multivariate=True, constant_liar=True, seed=1)
         study = optuna.create_study(storage=optuna.storages.JournalStorage(backend), sampler=sampler)
 
         def objective(trial: Any) -> float:

@@ -236,6 +236,7 @@ class JournalLock(BaseJournalFileLock):
         self._journal = str(path)
         self._lock_file = f"{path}.lock"
         self._mine = b""
+        self._link = ""
 
     def __enter__(self) -> JournalLock:
         self.acquire()
@@ -247,6 +248,7 @@ class JournalLock(BaseJournalFileLock):
     def acquire(self) -> bool:
         """Wait for the lock, and take it."""
         self._mine = _identity()
+        self._link = _spelled(self._journal, self._mine)
         try:
             self._wait()
         except BaseException:  # Ctrl-C; we are alive, and would be waited for
@@ -277,7 +279,7 @@ class JournalLock(BaseJournalFileLock):
 
     def release(self) -> None:
         """Give the lock back, unless somebody else has it now."""
-        if self._holder() in (self._mine, None):  # None: some drives spell links in another way
+        if self._is_as_made() or self._holder() in (self._mine, None):  # None: some drives spell links in another way
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._lock_file)
         else:
@@ -288,7 +290,7 @@ class JournalLock(BaseJournalFileLock):
         try:
             if os.name == "posix":
                 try:
-                    os.symlink(_spelled(self._journal, self._mine), self._lock_file)
+                    os.symlink(self._link, self._lock_file)
                     return True
                 except FileExistsError:
                     return False
@@ -300,6 +302,13 @@ class JournalLock(BaseJournalFileLock):
         with open(file, "wb") as content:
             content.write(self._mine)
         return True
+
+    def _is_as_made(self) -> bool:
+        """Whether the lock is the very link that was made here, which need not be read to know its holder."""
+        try:
+            return os.readlink(self._lock_file) == self._link
+        except OSError:
+            return False
 
     def _holder(self) -> bytes | None:
         """Who holds the lock, as far as it says."""

@@ -21,6 +21,7 @@ from ..exceptions import MissingDependencyError, StudyError
 from .algorithms import Constraints
 from .seeding import SeededSampler, is_lost, repeat_lost
 from .space import SearchSpace, distributions_of, suggest_all
+from .storages import afresh, set_trial_params
 from .tally import Tally
 from .workers import WORKER, Worker, owner_of
 
@@ -28,6 +29,7 @@ try:
     from optuna import Study, Trial, TrialPruned
     from optuna.distributions import BaseDistribution
     from optuna.exceptions import UpdateFinishedTrialError
+    from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial, TrialState, create_trial
 except ModuleNotFoundError as error:
     raise MissingDependencyError.of("optuna", extra="optuna", purpose="A study") from error
@@ -142,11 +144,15 @@ class Search:
             except BaseException:
                 # Ctrl-C, or a storage that is out of reach: what was begun here, nobody else is to wait for.
                 with contextlib.suppress(Exception):
-                    running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-                    token = self._worker.record["token"]
-                    ours = [trial.number for trial in running if owner_of(trial).get("token") == token]
-                    repeat_lost(self._study, ours)
+                    self._give_back()
                 raise
+
+    def _give_back(self) -> None:
+        study = copy.copy(self._study)
+        study._storage = afresh(study._storage)  # Ctrl-C can have come while it was reading
+        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        token = self._worker.record["token"]
+        repeat_lost(study, [trial.number for trial in running if owner_of(trial).get("token") == token])
 
     def _work_in_threads(self, n_jobs: int) -> None:
         with ThreadPoolExecutor(n_jobs, thread_name_prefix="persistable search") as pool:
@@ -168,7 +174,7 @@ class Search:
     # -----------------------------------------------------------------------------------------------------------------
     # Whether there is to be another trial. The threads of a process decide one after the other.
 
-    def _next(self) -> Trial | None:
+    def _next(self) -> _DeclaredTrial | None:
         """Begin a trial, as soon as one is needed; None if the search has ended."""
         pause = _FIRST_PAUSE
         while not self._stopped.is_set():
@@ -236,7 +242,7 @@ class Search:
             self._warn(f"The worker of trial {numbers} has died. It is repeated as trial {_listed(repetitions)}.")
         return True
 
-    def _begin(self) -> Trial:
+    def _begin(self) -> _DeclaredTrial:
         """Take a waiting trial, or create one."""
         study, storage = self._study, self._study._storage
         study._thread_local.cached_all_trials = None  # as study.ask() does: what is read in a trial is read once
@@ -250,13 +256,13 @@ class Search:
         born = create_trial(state=TrialState.RUNNING, system_attrs={WORKER: self._worker.record})
         return self._trial(storage.create_new_trial(study._study_id, template_trial=born))
 
-    def _trial(self, trial_id: int) -> Trial:
+    def _trial(self, trial_id: int) -> _DeclaredTrial:
         return _DeclaredTrial(self._study, trial_id, self._distributions)
 
     # -----------------------------------------------------------------------------------------------------------------
     # One trial
 
-    def _run(self, trial: Trial) -> None:
+    def _run(self, trial: _DeclaredTrial) -> None:
         try:
             with self._worker.running(trial._trial_id):
                 state, values = self._outcome(trial)
@@ -278,9 +284,9 @@ class Search:
             return is_lost(self._study._storage.get_trial(trial._trial_id))
         return False
 
-    def _outcome(self, trial: Trial) -> tuple[TrialState, list[float] | None]:
+    def _outcome(self, trial: _DeclaredTrial) -> tuple[TrialState, list[float] | None]:
         try:
-            suggest_all(trial, self._space)
+            trial.draw(self._space)
             known = self._known_values(trial)
             values = _as_floats(self._objective(trial) if known is None else known, len(self._study.directions))
             self._try_constraints(trial, values)
@@ -341,6 +347,17 @@ class _DeclaredTrial(Trial):
         self._declared = declared
         super().__init__(study, trial_id)
 
+    def draw(self, space: SearchSpace) -> None:
+        """Draw each parameter, and write all of them down at once: a write to a journal waits for the disk."""
+        storage = self.storage
+        drawn = _Drawn(storage)
+        self.storage = drawn  # type: ignore[assignment]
+        try:
+            suggest_all(self, space)
+        finally:
+            self.storage = storage
+            set_trial_params(storage, self._trial_id, drawn.params)
+
     def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
         if name not in self._declared:
             raise _UndeclaredError(
@@ -353,6 +370,20 @@ class _DeclaredTrial(Trial):
                 f"Take the value that was drawn: trial.params[{name!r}]."
             )
         return super()._suggest(name, distribution)
+
+
+class _Drawn:
+    """A storage that keeps the parameters which a trial draws, and writes nothing of them."""
+
+    def __init__(self, storage: BaseStorage) -> None:
+        self.params: dict[str, tuple[float, BaseDistribution]] = {}
+        self._storage = storage
+
+    def set_trial_param(self, trial_id: int, name: str, value: float, distribution: BaseDistribution) -> None:
+        self.params[name] = value, distribution
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage, name)
 
 
 def _as_floats(values: Any, n_objectives: int) -> list[float]:

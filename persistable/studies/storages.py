@@ -8,6 +8,7 @@ the trials when there are enough of them.
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
 import os
 import random
@@ -16,7 +17,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,10 +29,11 @@ from ..exceptions import MissingDependencyError, PersistableWarning, StudyError
 from ..keys import ArtifactKey
 
 if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
     from optuna.storages import BaseStorage
     from optuna.study import StudyDirection
 
-__all__ = ["TrialStorage", "create_study", "find_study", "private_folder"]
+__all__ = ["TrialStorage", "afresh", "create_study", "find_study", "private_folder", "set_trial_params"]
 
 _POSSIBLE: Final = (
     "A storage is the path of a journal file; a URL: sqlite:///path, postgresql://..., mysql://... or what else "
@@ -56,7 +58,7 @@ class TrialStorage:
     Parameters
     ----------
     storage : str, path, BaseStorage or None
-        The path of a journal file; a URL; a storage object of Optuna's, which is used as it is; None for the default.
+        The path of a journal file; a URL; a storage object of Optuna's; None for the default.
     default : Path
         The journal file that None stands for.
 
@@ -123,7 +125,7 @@ class TrialStorage:
         if find_spec("optuna") is None:
             raise MissingDependencyError.of("optuna", extra="optuna", purpose="A study")
         if self._given is not None:
-            return self._given
+            return afresh(self._given)
         if self._kind == "journal":
             from .journal import open_journal
 
@@ -258,6 +260,53 @@ class TrialStorage:
             storage.close()
             raise StudyError(f"{self} cannot be opened: no server answered in {_SECONDS_TO_ANSWER:.0f} s.") from error
         return storage
+
+
+def afresh(storage: BaseStorage) -> BaseStorage:
+    """Return the storage without what this process has read of it, where that can be wrong.
+
+    A JournalStorage counts an entry as read before it has applied it: Ctrl-C in between, and a trial that is complete
+    runs for ever in the eyes of this process, which would then repeat it.
+    """
+    from optuna.storages import JournalStorage
+
+    return copy.copy(storage) if isinstance(storage, JournalStorage) else storage  # its copies read from the beginning
+
+
+def set_trial_params(storage: BaseStorage, trial_id: int, params: Mapping[str, tuple[float, BaseDistribution]]) -> None:
+    """Write the parameters of a trial down: their internal values and distributions, in a journal by one write."""
+    from optuna.distributions import distribution_to_json
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal._storage import JournalOperation
+
+    if not isinstance(storage, JournalStorage):
+        for name, (value, distribution) in params.items():
+            storage.set_trial_param(trial_id, name, value, distribution)
+        return
+    with storage._thread_lock:
+        of_trial = {
+            "op_code": JournalOperation.SET_TRIAL_PARAM,
+            "worker_id": storage._replay_result.worker_id,
+            "trial_id": trial_id,
+        }
+        storage._backend.append_logs(
+            [
+                of_trial
+                | {
+                    "param_name": name,
+                    "param_value_internal": value,
+                    "distribution": distribution_to_json(distribution),
+                }
+                for name, (value, distribution) in params.items()
+            ]
+        )
+        try:
+            storage._sync_with_backend()
+        except Exception:  # the trial has been taken over: each entry is refused, one at a time
+            for _ in params:
+                with contextlib.suppress(Exception):
+                    storage._sync_with_backend()
+            raise
 
 
 def create_study(storage: BaseStorage, name: str, directions: Sequence[str | StudyDirection]) -> tuple[int, bool]:

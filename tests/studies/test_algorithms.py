@@ -293,12 +293,8 @@ def test_without_an_ordinal_it_is_optunas_own_with_this_seed(optuna):
         study = optuna.create_study(sampler=sampler)
         return [study.ask().suggest_float("x", 0, 1) for _ in range(3)]
 
-    level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        assert draws(make_sampler(Sampler("RandomSampler"), 5)) == draws(optuna.samplers.RandomSampler(seed=5))
-    finally:
-        optuna.logging.set_verbosity(level)
+    assert draws(make_sampler(Sampler("RandomSampler"), 5)) == draws(optuna.samplers.RandomSampler(seed=5))
 
 
 def test_the_grid_is_the_space(optuna):

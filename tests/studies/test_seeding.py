@@ -71,12 +71,9 @@ CASES = [
 
 
 @pytest.fixture(autouse=True)
-def quick_and_quiet(monkeypatch):
+def quick_and_quiet(monkeypatch, optunas_level_as_before):
     monkeypatch.setattr(os, "fsync", lambda fd: None)  # no machine crashes here
-    before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    yield
-    optuna.logging.set_verbosity(before)
 
 
 class Search:

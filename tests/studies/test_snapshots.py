@@ -47,12 +47,9 @@ CHOICES = (None, True, 3, -0.5, "sgd", "zwölf\n", math.inf, math.nan)
 
 
 @pytest.fixture(autouse=True)
-def quick_and_quiet(monkeypatch):
+def quick_and_quiet(monkeypatch, optunas_level_as_before):
     monkeypatch.setattr(os, "fsync", lambda fd: None)  # no machine crashes here
-    before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    yield
-    optuna.logging.set_verbosity(before)
 
 
 def trial(state=COMPLETE, values=None, point=None, **fields):

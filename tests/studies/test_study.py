@@ -383,6 +383,37 @@ def test_an_interrupted_search_goes_on_as_if_it_had_not_been(
     assert BestParamsP(again, 12).load_generate() == whole.best_params
 
 
+@pytest.mark.parametrize("is_given", [False, True], ids=["default", "given"])
+def test_an_interruption_while_it_reads_repeats_nothing(
+    tmp_path: Path, is_given: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend, _storage
+
+    reading: Any = _storage.JournalStorageReplayResult
+    apply = reading._apply_set_trial_state_values
+    interrupted = []
+
+    def interrupt(self: Any, log: dict[str, Any]) -> None:
+        if log["trial_id"] == 5 and not interrupted:
+            interrupted.append(log)
+            raise KeyboardInterrupt
+        apply(self, log)
+
+    options: dict[str, Any] = {}
+    if is_given:
+        options["storage"] = JournalStorage(JournalFileBackend(str(tmp_path / "given.log")))
+    asked = ParabolaP(tmp_path, **options)
+    with monkeypatch.context() as patched:
+        patched.setattr(reading, "_apply_set_trial_state_values", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            asked.load_generate(n_trials=12)
+    assert interrupted[0]["state"] == TrialState.COMPLETE
+    study = asked.load_generate(n_trials=12)
+    assert [trial.number for trial in study.trials] == list(range(12))
+    assert asked.ran == list(range(12))
+
+
 def test_what_an_objective_is_told_enters_no_key(tmp_path: Path) -> None:
     class ToldP(ParabolaP):
         def _objective(self, trial: Any, device: str = "none", **more: Any) -> float:
@@ -688,10 +719,7 @@ def test_two_searches_of_the_same_params_have_the_same_trials_on_disk_but_for_th
 def test_the_log_of_the_search_is_kept_and_optuna_is_not_heard(tmp_path: Path, capfd: Any) -> None:
     asked = ParabolaP(tmp_path)
     optuna.logging.set_verbosity(logging.INFO)
-    try:
-        asked.load_generate(n_trials=3)
-    finally:
-        optuna.logging.set_verbosity(logging.WARNING)
+    asked.load_generate(n_trials=3)
     log = (asked.persist_filepath / "generation.log").read_text()
     assert "Trial 2 is complete: " in log
     assert "parabola_p: 3 complete; best " in log
