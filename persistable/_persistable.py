@@ -683,7 +683,7 @@ class Persistable(Generic[PayloadT, ParamsT]):
                 try:
                     hooks = hooks_of(kind, Persistable)
                     if known is None:
-                        self.logger.info(f"Generating {self.__name} {key}.")
+                        self.logger.info(f"Generating {self.__name} {key}{self.__why(key, tree) if persist else ''}.")
                         payload = call(self._generate_payload, hooks.generates, untracked)
                     else:
                         self.logger.info(f"Extending {self.__name} {key}.")
@@ -734,6 +734,11 @@ class Persistable(Generic[PayloadT, ParamsT]):
                 loaded, self.__memory = self.__memory, memory
                 instead = Instead(loaded.manifest.data if loaded is not None and loaded.manifest is not None else None)
         return True
+
+    def __why(self, key: ArtifactKey, tree: Mapping[str, Any]) -> str:
+        from ._nearest import why  # not on a hit
+
+        return why(self.__store, key, tree)
 
     def __suffices(self, payload: PayloadT, untracked: dict[str, Any]) -> bool:
         kind: type = type(self)
