@@ -20,11 +20,11 @@ $(READY): setup.cfg constraints.txt pyproject.toml
 	$(BIN)/python -m pip install -qq --constraint constraints.txt --config-settings editable_mode=compat --editable '.[dev]'
 	@touch $@
 
-demo: $(READY)  ## Run the example chain on real exchange rates, twice: made, and then found.
-	@$(BIN)/python examples/02_eurusd.py
+demo: $(READY)  ## Run the chain on real exchange rates, from a CSV to a champion, twice: made, and then found.
+	@PERSISTABLE_EXAMPLE_SHORT=1 $(BIN)/python examples/04_forecast_eurusd.py
 	@echo
-	@echo "The same again: nothing is made twice."
-	@$(BIN)/python examples/02_eurusd.py
+	@echo "The same again: nothing is made twice. Beside the times of now stand those of the first run."
+	@PERSISTABLE_EXAMPLE_SHORT=1 $(BIN)/python examples/04_forecast_eurusd.py
 
 test: lint  ## Lint, check types, and run the tests.
 	$(BIN)/python -m pytest -n auto -m "not slow"

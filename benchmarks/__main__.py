@@ -26,6 +26,7 @@ _MODULES = (
     "cases_large",
     "cases_remote",
     "cases_studies",
+    "cases_forecasting",
 )  # in the order of the table
 
 _COLUMNS = ("case", "reach", "measured", "noise", "unit", "", "min / median of", "")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         PartsFileIO as PartsFileIO,
         PickleFileIO as PickleFileIO,
         TextFileIO as TextFileIO,
+        TorchFileIO as TorchFileIO,
     )
     from .keys import (
         content_digest as content_digest,
@@ -80,12 +81,14 @@ _HOMES = {
         "PartsFileIO",
         "PickleFileIO",
         "TextFileIO",
+        "TorchFileIO",
     ),
     "exceptions": (
         "ArtifactCorruptError",
         "ArtifactNotFoundError",
         "CorruptArtifactWarning",
         "DuplicateDependencyError",
+        "ForecastingError",
         "InvalidPayloadError",
         "InvalidPayloadWarning",
         "LeaseTimeoutError",
@@ -116,6 +119,7 @@ _SUBMODULES = {
     "artifacts",
     "exceptions",
     "fileio",
+    "forecasting",
     "keys",
     "lineage",
     "manifest",

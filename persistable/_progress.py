@@ -14,7 +14,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-__all__ = ["LARGE", "search", "transfer"]
+__all__ = ["LARGE", "epochs", "search", "transfer"]
 
 LARGE = 64 * 2**20
 """Bytes from which on a transfer shows its progress."""
@@ -60,6 +60,30 @@ def search(what: str, total: int | None, done: int) -> Iterator[Callable[..., No
                     bar.total = max(bar.total, done)  # several workers may end beyond the target
                 if best is not None:
                     bar.set_postfix_str(f"best {best}", refresh=False)
+                bar.update(done - bar.n)
+
+            change(update)
+
+        yield show
+
+
+@contextmanager
+def epochs(what: str, total: int) -> Iterator[Callable[[int, float], None]]:
+    """Show how far a fit is; the value is to be called with the number of epochs done, and the validation loss.
+
+    Parameters
+    ----------
+    what : str
+        What is fitted.
+    total : int
+        How many epochs there are at most.
+    """
+    layout = "{desc}: {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} epochs{postfix}, {remaining} left"
+    with _bar(True, desc=what, total=total, bar_format=layout, smoothing=0, miniters=1) as change:
+
+        def show(done: int, loss: float) -> None:
+            def update(bar: Any) -> None:
+                bar.set_postfix_str(f"validation loss {loss:.4g}", refresh=False)
                 bar.update(done - bar.n)
 
             change(update)

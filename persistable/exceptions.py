@@ -16,6 +16,7 @@ error is that too, so that ``except FileNotFoundError`` and ``except OSError`` m
     ├── PersistError                     the payload could not be written       (also OSError)
     ├── LeaseTimeoutError                somebody else is generating, for too long (also TimeoutError)
     ├── StudyError                       a search cannot go on, or has not gone far enough
+    ├── ForecastingError                 a series cannot be used as it is, or a comparison is not fair (also ValueError)
     ├── StoreError                       a place does not do what it must       (also OSError)
     └── MissingDependencyError           an extra is not installed              (also ImportError)
 
@@ -39,6 +40,7 @@ __all__ = [
     "ArtifactNotFoundError",
     "CorruptArtifactWarning",
     "DuplicateDependencyError",
+    "ForecastingError",
     "InvalidPayloadError",
     "InvalidPayloadWarning",
     "LeaseTimeoutError",
@@ -162,6 +164,10 @@ class LeaseTimeoutError(PersistableError, TimeoutError):
 
 class StudyError(PersistableError):
     """A search cannot go on, is not the one that was asked for, or has not gone as far as was asked."""
+
+
+class ForecastingError(PersistableError, ValueError):
+    """A series cannot be used as it is, a model cannot be fitted to it, or a comparison would not be fair."""
 
 
 class StoreError(PersistableError, OSError):

@@ -16,6 +16,7 @@ ALL = {
     *("npy-load", "pickle-load", "npy-save", "npy-load-memory", "npy-save-memory"),
     *("hit-remote", "hit-fsspec", "hit-cached", "hit-offline", "npy-download"),
     *("study", "best-params"),
+    *("arima-load", "one-step", "forecast-chain"),
 }
 
 

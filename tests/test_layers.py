@@ -16,10 +16,11 @@ FLOORS = [
     {"_integrity", "_canonical"},
     {"_source", "manifest", "keys", "params", "fileio", "stores"},
     {"_payloads"},
-    {"_leases", "_leftovers", "cloud", "lineage"},
+    {"_leases", "_leftovers", "_nearest", "cloud", "lineage"},
     {"artifacts", "_declared", "_guard", "_legacy"},
     {"_persistable"},
-    {"studies", "testing", "__init__"},
+    {"studies", "testing"},
+    {"forecasting", "__init__"},
 ]
 LEVEL = {module: level for level, floor in enumerate(FLOORS) for module in floor}
 

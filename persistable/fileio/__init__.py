@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .parts import PartsFileIO as PartsFileIO
     from .pickle import PickleFileIO as PickleFileIO
     from .text import BytesFileIO as BytesFileIO, TextFileIO as TextFileIO
+    from .torch import TorchFileIO as TorchFileIO
 
 _FORMATS = {
     # format_id: (module, class)
@@ -36,6 +37,7 @@ _FORMATS = {
     "parquet": ("arrow", "ParquetFileIO"),
     "parts": ("parts", "PartsFileIO"),
     "pickle": ("pickle", "PickleFileIO"),
+    "safetensors": ("torch", "TorchFileIO"),
     "text": ("text", "TextFileIO"),
 }
 

@@ -26,13 +26,13 @@ _REFUSED: tuple[tuple[str, str, str], ...] = (
         "optuna.",
         "Study",
         "a pickled Optuna study holds only the URL of its storage, or does not cross Optuna versions. "
-        "Persist its trials with ParquetFileIO (study.trials_dataframe()), its best parameters with JsonFileIO",
+        "Persist it with StudyFileIO of persistable.studies, which also runs it: StudyP",
     ),
     (
         "torch.",
         "Module",
         "a pickled torch module breaks when its class moves. "
-        "Persist its state_dict() as arrays with NpzFileIO, and its configuration as params",
+        "Persist its state_dict() with TorchFileIO, and its configuration with it or as params",
     ),
 )
 

@@ -11,6 +11,8 @@ This module imports no Optuna: whoever only reads what was made of a study needs
 from __future__ import annotations
 
 import contextlib
+import difflib
+import inspect
 import os
 import threading
 import time
@@ -18,13 +20,13 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from logging import Logger
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from .. import _leases
-from .._hooks import call, way_to_call
+from .. import _leases, artifacts
+from .._hooks import HOOKS, call, way_to_call
 from .._persistable import Dependencies, Persistable
 from .._progress import search as shown_search
-from ..exceptions import ParamsError, PersistableError, StudyError
+from ..exceptions import ArtifactCorruptError, ArtifactNotFoundError, ParamsError, PersistableError, StudyError
 from ..stores import DataDir, store_for
 from .algorithms import exhaustive_space
 from .fileio import StudyFileIO
@@ -41,6 +43,13 @@ if TYPE_CHECKING:
     from .tally import Tally
 
 __all__ = ["StudyP"]
+
+
+_ORDER: Final = ("n_trials", "timeout", "n_jobs", "n_processes", "max_failures")
+"""The keywords that say how the study is to be searched."""
+
+_TAKE_KEYWORDS: Final = ("_objective", *(hook for hook in HOOKS if hook != "_validate_payload"))
+"""The hooks that the other keywords are passed to."""
 
 
 class _Orders(threading.local):
@@ -72,6 +81,12 @@ class StudyP(StudyViews, Persistable["Study", StudyParamsT]):
         `data_dir` is no folder, in a folder of your own on this machine, so that workers on several machines need one
         of the following. The path of a journal file; a URL: ``sqlite:///path``, ``postgresql://…`` or what else
         SQLAlchemy knows, ``redis://host:port/0``, ``grpc://host:port``; a storage object of Optuna's.
+
+    Attributes
+    ----------
+    storage_url : str
+        Where the trials lie, as optuna-dashboard takes it, to watch a search from elsewhere while it runs: the path of
+        the journal, or the URL of the storage, with ``***`` for the password.
 
     Raises
     ------
@@ -178,7 +193,8 @@ class StudyP(StudyViews, Persistable["Study", StudyParamsT]):
         max_failures : int or None
             How many trials may fail before the search ends with an error; None for any number.
         **untracked_payload_params
-            Passed to the hooks, ``_objective`` among them.
+            Passed to the hooks, ``_objective`` among them. One that is almost one of the names above is refused, unless
+            a hook names it as a parameter.
 
         Returns
         -------
@@ -187,13 +203,48 @@ class StudyP(StudyViews, Persistable["Study", StudyParamsT]):
 
         Raises
         ------
+        ParamsError
+            If a number makes no sense, or a name looks misspelt. Nothing is begun then.
         StudyError
             If neither a number nor a time says when to end, and there is nothing yet; if too many trials fail; if what
             lies in the storage is another study; if the objective asks for what is not in the search space.
         PersistError, LeaseTimeoutError, ManifestVersionError
             As for any persistable.
         """
-        return super().load_generate(**untracked_payload_params)
+        if self.__says_when_to_end(**untracked_payload_params) or self._payload_in_memory() is not None:
+            return super().load_generate(**untracked_payload_params)
+        # What is there is all that can be had, and nothing is generated: a failed generation would leave its log.
+        key = self.key
+        try:
+            return self.load(**untracked_payload_params)
+        except ArtifactNotFoundError as error:
+            if error.key != key:
+                raise
+            raise StudyError(f"{self.payload_name} has not been persisted yet. {_SAY_WHEN_TO_END}") from None
+        except ArtifactCorruptError as error:
+            if error.key != key:
+                raise
+            raise StudyError(f"{artifacts.problem_of(error)} It can be made again. {_SAY_WHEN_TO_END}") from error
+
+    def load(self, warn_if_validation_fails: bool = False, **untracked_payload_params: Any) -> Study:
+        """Load the study from the store as it is, however many trials it has, and return it.
+
+        Parameters
+        ----------
+        warn_if_validation_fails : bool
+            Whether a study that ``_validate_payload`` refuses is loaded with a warning.
+        **untracked_payload_params
+            As for :meth:`load_generate`; passed to ``_post_load``.
+
+        Raises
+        ------
+        ParamsError
+            As for :meth:`load_generate`.
+        ArtifactNotFoundError, ArtifactCorruptError, ManifestVersionError
+            As for any persistable.
+        """
+        self.__says_when_to_end(**untracked_payload_params)
+        return super().load(warn_if_validation_fails, **untracked_payload_params)
 
     def generate(self, persist: bool = True, **untracked_payload_params: Any) -> Study:
         """Search anew, whatever there is, and return the study.
@@ -210,9 +261,18 @@ class StudyP(StudyViews, Persistable["Study", StudyParamsT]):
 
         Raises
         ------
+        ParamsError
+            As for :meth:`load_generate`.
         StudyError
-            As for :meth:`load_generate`; and if somebody is working on the study.
+            As for :meth:`load_generate`; if neither a number nor a time says when to end, whatever there is; and if
+            somebody is working on the study.
         """
+        if not self.__says_when_to_end(**untracked_payload_params):
+            raise StudyError(
+                f"{self.payload_name} would be searched anew, and nothing says how far it is to go. Pass "
+                f"generate(n_trials=...), or timeout=... in seconds. For the trials that there are, call "
+                f"load_generate()."
+            )
         before = _orders.anew, _orders.in_memory
         _orders.anew, _orders.in_memory = persist, not persist
         try:
@@ -227,7 +287,6 @@ class StudyP(StudyViews, Persistable["Study", StudyParamsT]):
             return timeout is None
         from .tally import Tally
 
-        _check_number("n_trials", n_trials, least=0)
         complete = len(Tally(payload.get_trials(deepcopy=False)).complete)
         return complete >= n_trials or self.__is_exhausted(payload)
 
@@ -248,10 +307,11 @@ class StudyP(StudyViews, Persistable["Study", StudyParamsT]):
         max_failures: int | None = 10,
         **untracked: Any,
     ) -> Study:
-        n_jobs, n_processes = _workers("n_jobs", n_jobs), _workers("n_processes", n_processes)
         if type(self)._objective is StudyP._objective:
             self._objective(None)  # type: ignore[arg-type]  # says what is missing
-        self.__check_limits(n_trials, timeout, max_failures)
+        if not self.__ends(n_trials, timeout):
+            raise StudyError(_SAY_WHEN_TO_END)  # what there was is gone since it was looked at
+        n_jobs, n_processes = _workers(n_jobs), _workers(n_processes)
         from .search import Limits
         from .snapshots import detached
 
@@ -277,18 +337,32 @@ class StudyP(StudyViews, Persistable["Study", StudyParamsT]):
         self.logger.info(f"{self.payload_name}: {text_of(self.metrics)}.")
         return found
 
-    def __check_limits(self, n_trials: Any, timeout: Any, max_failures: Any) -> None:
+    def __says_when_to_end(
+        self,
+        *,
+        n_trials: Any = None,
+        timeout: Any = None,
+        n_jobs: Any = 1,
+        n_processes: Any = 1,
+        max_failures: Any = None,
+        **untracked: Any,
+    ) -> bool:
+        """Raise ParamsError if an order makes no sense; return whether a search by it would end by itself."""
+        _refuse_misspelt(type(self), untracked)
+        _check_workers("n_jobs", n_jobs)
+        _check_workers("n_processes", n_processes)
         if n_trials is not None:
             _check_number("n_trials", n_trials, least=0)
         if max_failures is not None:
             _check_number("max_failures", max_failures, least=1)
-        if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout < 0):
+        if timeout is not None and (
+            isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= 0
+        ):
             raise ParamsError(f"timeout must be a number of seconds, 0 or more; got {timeout!r}.")
-        if n_trials is None and timeout is None and self.__finite_space() is None:
-            raise StudyError(
-                f"{self.payload_name} has no trials yet. Say how far it is to go: load_generate(n_trials=...), or "
-                f"timeout=... in seconds."
-            )
+        return self.__ends(n_trials, timeout)
+
+    def __ends(self, n_trials: int | None, timeout: float | None) -> bool:
+        return n_trials is not None or timeout is not None or self.__finite_space() is not None
 
     def __finite_space(self) -> Any:
         assert not isinstance(self.params.sampler, str)
@@ -305,20 +379,24 @@ class StudyP(StudyViews, Persistable["Study", StudyParamsT]):
     # -----------------------------------------------------------------------------------------------------------------
     # The search
 
+    def __trial_storage(self, *, make: bool) -> TrialStorage:
+        if self.__storage is not None:
+            return self.__storage
+        store, key = store_for(self.data_dir), self.key
+        local = store.local_path(key.folder)
+        folder = private_folder(store.url, key, make=make) if local is None else Path(local)
+        return TrialStorage(None, folder / "journal.log")
+
     def __working(self) -> Working:
         from .opening import Working
 
         store, key = store_for(self.data_dir), self.key
-        storage = self.__storage
         if _orders.in_memory:
             from optuna.storages import InMemoryStorage
 
             storage = TrialStorage(InMemoryStorage(), Path())
-        elif storage is None:
-            folder = store.local_path(key.folder)
-            storage = TrialStorage(
-                None, (private_folder(store.url, key) if folder is None else Path(folder)) / "journal.log"
-            )
+        else:
+            storage = self.__trial_storage(make=True)
 
         @contextlib.contextmanager
         def alone() -> Iterator[None]:
@@ -411,6 +489,11 @@ class StudyP(StudyViews, Persistable["Study", StudyParamsT]):
     # -----------------------------------------------------------------------------------------------------------------
     # To be looked at
 
+    @property
+    def storage_url(self) -> str:
+        """Where the trials lie, as optuna-dashboard takes it, with ``***`` for a password. Nothing is made there."""
+        return str(self.__trial_storage(make=False))
+
     def _study_to_show(self) -> Study:
         return self.payload
 
@@ -428,9 +511,30 @@ def _take_part(study_p: StudyP[Any], limits: Any, n_jobs: int, untracked: dict[s
     study_p._take_part(limits, n_jobs, untracked)
 
 
-def _workers(name: str, number: Any) -> int:
+_SAY_WHEN_TO_END: Final = (
+    "Say how far it is to go: load_generate(n_trials=...), or timeout=... in seconds. The trials of an interrupted "
+    "search are kept, and count."
+)
+
+
+def _refuse_misspelt(kind: type[StudyP[Any]], untracked: Mapping[str, Any]) -> None:
+    """Raise ParamsError for a keyword that is almost one of the study's own, and that nobody would look at."""
+    for name in untracked:
+        # By this measure n_job, ntrials, trials and n_trails are slips, and max_features is none.
+        close = difflib.get_close_matches(name.lower(), _ORDER, n=1, cutoff=0.85)
+        if close and not any(name in inspect.signature(getattr(kind, hook)).parameters for hook in _TAKE_KEYWORDS):
+            raise ParamsError(
+                f"There is no {name!r}: did you mean {close[0]!r}? If it is meant for the objective, let _objective "
+                f"name it as a parameter: _objective(self, trial, {name}=...)."
+            )
+
+
+def _check_workers(name: str, number: Any) -> None:
     if isinstance(number, bool) or not isinstance(number, int) or (number < 1 and number != -1):
         raise ParamsError(f"{name} must be 1 or more, or -1 for one per processor; got {number!r}.")
+
+
+def _workers(number: int) -> int:
     return (os.cpu_count() or 1) if number == -1 else number
 
 

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from .._canonical import encode
 from ..exceptions import MissingDependencyError, ParamsError, UntrackableValueError
-from .space import Categorical, SearchSpace, check_point, grid_of
+from .space import Categorical, SearchSpace, checked_point, grid_of
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -499,8 +499,7 @@ def open_space(spec: Sampler, space: SearchSpace | None) -> SearchSpace | None:
     """
     if space is None:
         return None
-    fixed = spec.arguments["fixed_params"]
-    check_point(space, fixed, "PartialFixedSampler")
+    fixed = checked_point(space, spec.arguments["fixed_params"], "PartialFixedSampler")
     return {name: Categorical([fixed[name]]) if name in fixed else space[name] for name in space}
 
 

@@ -15,7 +15,7 @@ from ..params import PersistableParams
 from ..stores import DataDir
 from ._study import StudyP
 from .space import Value
-from .views import is_feasible
+from .views import amount, is_feasible
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -130,14 +130,14 @@ class BestParamsP(Persistable["dict[str, Value]", BestParamsParams]):
         exhausted = SeededSampler(params.sampler, params.seed, params.search_space).is_exhausted(study)
         if len(first) < self.params.n_trials and not exhausted:
             raise StudyError(
-                f"{self.study_p.payload_name} has {len(first)} complete trials, and {self.params.n_trials} are to be "
-                f"chosen from: its time ran out. Call load_generate() again, with a longer timeout= or none."
+                f"{self.study_p.payload_name} has {amount(len(first), 'complete trial')}, and {self.params.n_trials} "
+                f"are to be chosen from: its time ran out. Call load_generate() again, with a longer timeout= or none."
             )
         feasible = [trial for trial in first if is_feasible(trial)]
         if not feasible:
             raise StudyError(
-                f"None of the first {len(first)} complete trials of {self.study_p.payload_name} is feasible. Choose "
-                f"from more trials, or relax the constraints."
+                f"None of the first {amount(len(first), 'complete trial')} of {self.study_p.payload_name} is feasible. "
+                f"Choose from more trials, or relax the constraints."
             )
         signs = [-1 if direction == "maximize" else 1 for direction in params.directions]
         best = _chosen(feasible, signs, self.params.by)

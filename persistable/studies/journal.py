@@ -79,10 +79,10 @@ def open_journal(path: Path) -> JournalStorage:
         ) from error
 
 
-def set_aside(path: Path) -> Path:
+def set_aside(path: Path, study_name: str) -> Path:
     """Move the journal at `path` to a name beside it that says when, and return that."""
     if not path.exists():
-        raise StudyError(f"There is no journal at {path} to be set aside.")
+        raise StudyError(f"There is no journal of {study_name} at {path} to be set aside.")
     now = datetime.now(UTC)
     names = (f"{path.stem}-{now:%Y%m%dT%H%M%SZ}{f'-{n}' if n else ''}{path.suffix}" for n in count())
     try:
@@ -90,7 +90,7 @@ def set_aside(path: Path) -> Path:
             aside = next(place for name in names if not (place := path.with_name(name)).exists())
             path.rename(aside)
     except OSError as error:
-        raise StudyError(f"The journal {path} cannot be set aside: {error}") from error
+        raise StudyError(f"The journal of {study_name}, {path}, cannot be set aside: {error}") from error
     return aside
 
 

@@ -20,6 +20,7 @@ from .snapshots import restore
 from .space import Dimension, distributions_of
 from .storages import TrialStorage, create_study, find_study
 from .tally import Tally
+from .views import amount
 from .workers import Worker
 
 try:
@@ -133,12 +134,12 @@ class Working(NamedTuple):
             running = _running(study)
             if alive := len(running) - len(self.worker(study).dead(running)):
                 raise StudyError(
-                    f"{alive} trials of {self.name} are running, in {self.storage}: it cannot be begun anew before "
-                    f"they have ended."
+                    f"{amount(alive, 'trial')} of {self.name} {'is' if alive == 1 else 'are'} running, in "
+                    f"{self.storage}: it cannot be begun anew before {'that has' if alive == 1 else 'they have'} ended."
                 )
         finally:
             self.storage.close(storage)
-        self.warn(f"The trials of {self.name} so far were set aside, as {self.storage.set_aside()}.")
+        self.warn(f"The trials of {self.name} so far were set aside, as {self.storage.set_aside(self.name)}.")
 
     def _found_or_made(self, storage: BaseStorage) -> tuple[Study, bool]:
         """Return the study, and whether it was made by this call."""

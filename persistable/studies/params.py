@@ -9,11 +9,15 @@ from typing import TypeVar
 from ..exceptions import ParamsError
 from ..params import PersistableParams, untracked
 from .algorithms import Pruner, Sampler, check_sampler
-from .space import Dimension, Value, check_point, checked_space
+from .space import Dimension, Value, checked_point, checked_space
 
 __all__ = ["StudyParams", "StudyParamsT"]
 
 _DIRECTIONS = ("minimize", "maximize")
+
+# None is Optuna's word for its own default, and sounds like no pruning: it is refused, and both are named.
+_DEFAULT_SAMPLER = " For the default, Sampler('TPESampler'), leave it out."
+_NO_PRUNER = " For no pruning, pass Pruner('NopPruner'); for the default, Pruner('MedianPruner'), leave it out."
 
 
 @dataclass(kw_only=True)
@@ -37,7 +41,7 @@ class StudyParams(PersistableParams):
         Where all draws come from: the same study with the same seed has the same trials, in however many pieces it is
         run, as long as one trial runs at a time.
     enqueued : sequence of mapping of str to value
-        Points to begin with; one that leaves parameters out has them drawn.
+        Points to begin with; one that leaves parameters out has them drawn. 1 and 1.0 are the same value.
     deterministic : bool
         Whether the objective gives the same values for the same parameters. A point that is drawn again is then not
         run again: its trial takes the values of the first. It enters no key, for it changes no result.
@@ -65,27 +69,29 @@ class StudyParams(PersistableParams):
 
     def __post_init__(self) -> None:
         self.search_space = checked_space(self.search_space)
-        self.directions = (self.directions,) if isinstance(self.directions, str) else tuple(self.directions)
-        if not self.directions or set(self.directions) - set(_DIRECTIONS):
+        directions = (self.directions,) if isinstance(self.directions, str) else self.directions
+        directions = tuple(directions) if hasattr(directions, "__iter__") else ()
+        if not directions or any(each not in _DIRECTIONS for each in directions):
             raise ParamsError(
                 f"directions must be 'minimize' or 'maximize', or a list with one of them for each objective; got "
                 f"{self.directions!r}."
             )
+        self.directions = directions
         self.sampler = Sampler(self.sampler) if isinstance(self.sampler, str) else self.sampler
         self.pruner = Pruner(self.pruner) if isinstance(self.pruner, str) else self.pruner
-        for name, kind in (("sampler", Sampler), ("pruner", Pruner)):
-            if not isinstance(getattr(self, name), kind):
+        for name, kind, way_out in (("sampler", Sampler, _DEFAULT_SAMPLER), ("pruner", Pruner, _NO_PRUNER)):
+            if not isinstance(given := getattr(self, name), kind):
                 raise ParamsError(
                     f"{name} must be {kind.__name__}(name, …), with the name and arguments of a class of Optuna; got "
-                    f"{getattr(self, name)!r}."
+                    f"{given!r}.{'' if given is not None else way_out}"
                 )
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
             raise ParamsError(f"seed must be an int, 0 or more; got {self.seed!r}.")
         if isinstance(self.enqueued, Mapping | str):
             raise ParamsError(f"enqueued must be a list of points, each a mapping; got {self.enqueued!r}.")
-        self.enqueued = tuple(dict(point) for point in self.enqueued)
-        for index, point in enumerate(self.enqueued):
-            check_point(self.search_space, point, f"enqueued[{index}]")
+        self.enqueued = tuple(
+            checked_point(self.search_space, point, f"enqueued[{index}]") for index, point in enumerate(self.enqueued)
+        )
         check_sampler(self.sampler, self.search_space)
 
 

@@ -23,6 +23,7 @@ from .seeding import SeededSampler, is_lost, repeat_lost
 from .space import SearchSpace, distributions_of, suggest_all
 from .storages import afresh, set_trial_params
 from .tally import Tally
+from .views import amount
 from .workers import WORKER, Worker, owner_of
 
 try:
@@ -34,7 +35,7 @@ try:
 except ModuleNotFoundError as error:
     raise MissingDependencyError.of("optuna", extra="optuna", purpose="A study") from error
 
-__all__ = ["ERROR", "SAME_AS", "Limits", "Search"]
+__all__ = ["ERROR", "SAME_AS", "Limits", "Search", "UndeclaredParameterError"]
 
 ERROR: Final = "persistable:error"
 """User attribute of a failed trial: the traceback of what the objective raised."""
@@ -223,11 +224,13 @@ class Search:
             key=lambda trial: trial.number,
         )
         said = str(last.user_attrs.get(ERROR, "")).strip().rpartition("\n")[2]
+        which = "it is" if failed == 1 else "the last is"
         raise StudyError(
-            f"{failed} trials have failed; the last is trial {last.number} with {last.params}: {said}. What is "
-            f"complete is kept, and so is each traceback (study.trials[{last.number}].user_attrs[{ERROR!r}]). Mend the "
-            f"objective and call load_generate() again: the search goes on, and failed trials stay failed. Or allow "
-            f"more of them: max_failures={2 * failed}, or None."
+            f"{amount(failed, 'trial')} {'has' if failed == 1 else 'have'} failed; {which} trial {last.number} with "
+            f"{last.params}: {said}. What is complete is kept, and so is each traceback "
+            f"(study.trials[{last.number}].user_attrs[{ERROR!r}]). Mend the objective and call load_generate() again: "
+            f"the search goes on, and failed trials stay failed. To begin anew instead, call generate(n_trials=…). Or "
+            f"allow more failures: max_failures={2 * failed}, or None."
         ) from self._last_error
 
     def _repeat_lost(self) -> bool:
@@ -292,7 +295,7 @@ class Search:
             self._try_constraints(trial, values)
         except TrialPruned:
             return TrialState.PRUNED, None
-        except _UndeclaredError:
+        except UndeclaredParameterError:
             raise
         except Exception as error:
             self._last_error = error
@@ -336,7 +339,7 @@ class Search:
         return tuple(distribution.to_internal_repr(params[name]) for name, distribution in self._distributions.items())
 
 
-class _UndeclaredError(StudyError):
+class UndeclaredParameterError(StudyError):
     """The objective asks for what the key does not know of."""
 
 
@@ -360,12 +363,12 @@ class _DeclaredTrial(Trial):
 
     def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
         if name not in self._declared:
-            raise _UndeclaredError(
+            raise UndeclaredParameterError(
                 f"The objective asks for a parameter {name!r}, which is not in the search space "
                 f"({', '.join(self._declared)}). Declare it there: it is part of what defines the study."
             )
         if distribution != self._declared[name]:
-            raise _UndeclaredError(
+            raise UndeclaredParameterError(
                 f"The objective asks for {name!r} as {distribution}, but the search space has {self._declared[name]}. "
                 f"Take the value that was drawn: trial.params[{name!r}]."
             )
@@ -392,7 +395,10 @@ def _as_floats(values: Any, n_objectives: int) -> list[float]:
         values = values.tolist()
     found = list(values) if isinstance(values, Sequence) and not isinstance(values, str) else [values]
     if len(found) != n_objectives:
-        raise ValueError(f"The objective returned {len(found)} values, but the study has {n_objectives} directions.")
+        raise ValueError(
+            f"The objective returned {amount(len(found), 'value')}, but the study has "
+            f"{amount(n_objectives, 'direction')}."
+        )
     try:
         floats = [float(value) for value in found]
     except (TypeError, ValueError):

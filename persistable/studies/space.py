@@ -28,7 +28,7 @@ __all__ = [
     "Int",
     "SearchSpace",
     "Value",
-    "check_point",
+    "checked_point",
     "checked_space",
     "distributions_of",
     "grid_of",
@@ -215,8 +215,8 @@ def _dimension(name: str, value: Any) -> Dimension:
     )
 
 
-def check_point(space: SearchSpace, point: Mapping[str, Any], what: str = "the point") -> None:
-    """Raise ParamsError unless `point` stands in the space; it may leave parameters out.
+def checked_point(space: SearchSpace, point: Mapping[str, Any], what: str = "the point") -> dict[str, Value]:
+    """Return a point of the space in the form that enters the key; it may leave parameters out.
 
     Parameters
     ----------
@@ -227,35 +227,55 @@ def check_point(space: SearchSpace, point: Mapping[str, Any], what: str = "the p
     what : str
         What the message calls the point.
 
+    Returns
+    -------
+    dict of str to None, bool, int, float or str
+        A float for a Float, an int for an Int, and the choice itself of a Categorical: 1 and 1.0 are one point.
+
     Raises
     ------
     ParamsError
-        If a name is not in the space, or its value cannot be drawn.
+        If it is no mapping, a name is not in the space, or its value cannot be drawn.
 
     Examples
     --------
-    >>> check_point({"x": Float(0, 1), "n": Int(1, 5, step=2)}, {"n": 3})
-    >>> check_point({"x": Float(0, 1), "n": Int(1, 5, step=2)}, {"n": 4})
+    >>> checked_point({"x": Float(0, 1), "n": Int(1, 5, step=2)}, {"x": 1, "n": 3.0})
+    {'x': 1.0, 'n': 3}
+    >>> checked_point({"x": Float(0, 1), "n": Int(1, 5, step=2)}, {"n": 4})
     Traceback (most recent call last):
         ...
     persistable.exceptions.ParamsError: the point has n=4, which is not in Int(low=1, high=5, step=2, log=False).
     """
+    if not isinstance(point, Mapping):
+        raise ParamsError(f"{what} must map names of parameters to values; got {point!r}.")
+    checked: dict[str, Value] = {}
     for name, value in point.items():
         if name not in space:
             raise ParamsError(f"{what} has {name!r}, which is not in the search space ({', '.join(sorted(space))}).")
-        if not _contains(space[name], value):
-            raise ParamsError(f"{what} has {name}={value!r}, which is not in {space[name]}.")
+        drawn = _as_drawn(space[name], value)
+        if not drawn:
+            raise ParamsError(f"{what} has {name}={_plain(value)!r}, which is not in {space[name]}.")
+        checked[name] = drawn[0]
+    return checked
 
 
-def _contains(dimension: Dimension, value: Any) -> bool:
+def _as_drawn(dimension: Dimension, value: Any) -> list[Value]:
+    """Return a value as a trial would have it, in a list; an empty one if it is not in the dimension."""
+    value = _plain(value)
+    if hasattr(value, "shape"):  # an array, which is compared with numbers one by one
+        return []
     if isinstance(dimension, Categorical):
-        return any(_equal(choice, value) for choice in dimension.choices)
+        return [choice for choice in dimension.choices if _equal(choice, value)]
     if isinstance(value, bool | str) or not hasattr(value, "__float__"):
-        return False
+        return []
     if not dimension.low <= value <= dimension.high:
-        return False
+        return []
+    if isinstance(dimension, Float):
+        value = float(value)
     steps = (value - dimension.low) / dimension.step if dimension.step is not None else 0
-    return bool(abs(steps - round(steps)) < 1e-8)  # as near as Optuna asks for
+    if abs(steps - round(steps)) >= 1e-8:  # as near as Optuna asks for
+        return []
+    return [value if isinstance(dimension, Float) else round(value)]
 
 
 def grid_of(space: SearchSpace, purpose: str = "A grid") -> dict[str, list[Value]]:

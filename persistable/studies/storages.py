@@ -149,8 +149,13 @@ class TrialStorage:
             storage.remove_session()
             _dispose(storage._backend)  # type: ignore[attr-defined]
 
-    def set_aside(self) -> Path:
+    def set_aside(self, study_name: str) -> Path:
         """Move the journal to a name beside it that says when, and return that: the search starts afresh.
+
+        Parameters
+        ----------
+        study_name : str
+            Whose trials lie in it, for the message.
 
         Raises
         ------
@@ -159,12 +164,12 @@ class TrialStorage:
         """
         if self._kind != "journal" or self.path is None:
             raise StudyError(
-                f"Only a journal can be set aside, and the trials lie in {self}. Delete the study there, with "
-                f"optuna.delete_study(study_name=..., storage=...), or pass another storage."
+                f"Only a journal can be set aside, and the trials of {study_name} lie in {self}. Delete the study "
+                f"there, with optuna.delete_study(study_name={study_name!r}, storage=...), or pass another storage."
             )
         from .journal import set_aside
 
-        return set_aside(self.path)
+        return set_aside(self.path, study_name)
 
     def _open_database(self) -> BaseStorage:
         """Open a database; several hosts that open a new one at once make its tables twice, and all but one fail."""
@@ -331,8 +336,8 @@ def find_study(storage: BaseStorage, name: str) -> int | None:
         return None
 
 
-def private_folder(url: str, key: ArtifactKey) -> Path:
-    """Return a folder of this user for the journal of an artifact whose store is no folder; make it.
+def private_folder(url: str, key: ArtifactKey, *, make: bool = True) -> Path:
+    """Return a folder of this user for the journal of an artifact whose store is no folder, and make it if need be.
 
     Among the state of programs, and not in a cache: until the payload is committed, the trials may lie nowhere else.
     """
@@ -342,9 +347,10 @@ def private_folder(url: str, key: ArtifactKey) -> Path:
         raise MissingDependencyError.of("platformdirs", extra="optuna", purpose="A study in a bucket") from error
 
     top = user_state_path("persistable") / "studies"
-    top.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder = top / sha256(url.encode()).hexdigest()[:16] / key.folder
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if make:
+        top.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
 
 
@@ -352,6 +358,8 @@ def _kind(url: str) -> str:
     scheme = url.partition("://")[0].lower()
     if not re.fullmatch(r"[a-z][a-z0-9_]*(\+[a-z0-9_]+)?", scheme):
         raise StudyError(f"storage={url!r} is no URL. {_POSSIBLE}")
+    if scheme in ("journal", "file"):  # what people write who think that a journal needs a scheme
+        raise StudyError(f"storage={url!r}: a journal has no scheme, only a path. {_POSSIBLE}")
     if scheme in ("redis", "rediss"):
         return "redis"
     if scheme == "grpc" and re.fullmatch(r"grpc://(\[[^\]]+\]|[^:/]+):(\d+)/?", url) is None:

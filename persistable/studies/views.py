@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from optuna.importance import BaseImportanceEvaluator
     from optuna.trial import FrozenTrial
 
-__all__ = ["PLOTS", "StudyViews", "frame_of", "html_of", "metrics_of", "plot", "text_of"]
+__all__ = ["PLOTS", "StudyViews", "amount", "frame_of", "html_of", "metrics_of", "plot", "text_of"]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -211,6 +211,17 @@ def text_of(metrics: Mapping[str, Any]) -> str:
     return _counts_text(metrics) + (f"; {best}" if best else "")
 
 
+def amount(number: int, noun: str) -> str:
+    """Return a number and what it counts.
+
+    Examples
+    --------
+    >>> amount(1, "trial"), amount(2, "trial")
+    ('1 trial', '2 trials')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def _counts_text(metrics: Mapping[str, Any]) -> str:
     counts = {word: int(metrics.get(f"n_{word}", 0)) for word in ("complete", "pruned", "failed")}
     counts["unfinished"] = int(metrics.get("n_trials", 0)) - sum(counts.values())
@@ -296,7 +307,7 @@ def _table(metrics: Mapping[str, Any]) -> str:
         rows.append((f"best, trial {metrics['best_trial']}", _number(metrics["best_value"])))
         params = metrics.get("best_params") or {}
     elif metrics.get("n_pareto"):
-        rows.append(("Pareto front", f"{metrics['n_pareto']} trials"))
+        rows.append(("Pareto front", amount(metrics["n_pareto"], "trial")))
         params = {f"best {_title(name)}": value for name, value in metrics["best_values"].items()}
     elif metrics.get("n_complete"):
         return "no trial is feasible"
@@ -721,6 +732,21 @@ class StudyViews(ABC):
             As for :func:`plot`.
         """
         return plot(self._study_to_show(), "pareto_front", backend=backend, **options)
+
+    def plot_hypervolume_history(
+        self, reference_point: Sequence[float], *, backend: str = "auto", **options: Any
+    ) -> Any:
+        """Plot how much of the space of the objectives the trials so far dominate.
+
+        Parameters
+        ----------
+        reference_point : sequence of float
+            One value for each objective, as bad as any that counts: how much is measured from there.
+        backend, **options
+            As for :func:`plot`.
+        """
+        options["reference_point"] = reference_point
+        return plot(self._study_to_show(), "hypervolume_history", backend=backend, **options)
 
     def plot_timeline(self, *, backend: str = "auto", **options: Any) -> Any:
         """Plot when each trial ran, and how it ended.

@@ -15,7 +15,7 @@ from persistable.studies.space import (
     Categorical,
     Float,
     Int,
-    check_point,
+    checked_point,
     checked_space,
     distributions_of,
     grid_of,
@@ -128,7 +128,8 @@ def test_optuna_takes_every_dimension_as_it_is_and_every_value_of_its_grid(dimen
     assert len(set(values)) == len(values)
     for value in values:
         assert distribution._contains(distribution.to_internal_repr(value))
-        check_point({"d": dimension}, {"d": value})
+        point = checked_point({"d": dimension}, {"d": value})
+        assert repr(point["d"]) == repr(value)  # what is plain already keeps its key
     if not isinstance(dimension, Categorical):
         assert values[0] == dimension.low
         assert values[-1] == dimension.high
@@ -154,11 +155,43 @@ def test_a_grid_needs_an_end():
 
 
 def test_a_point_may_be_a_part():
-    check_point(SPACE, {})
-    check_point(SPACE, {"x": 0.5, "kernel": None, "units": 64})
+    assert checked_point(SPACE, {}) == {}
+    assert checked_point(SPACE, {"x": 0.5, "kernel": None, "units": 64}) == {"x": 0.5, "kernel": None, "units": 64}
     for point in [{"y": 1}, {"x": 0.3}, {"x": 2}, {"x": "0"}, {"n": 2}, {"n": True}, {"kernel": "poly"}, {"x": None}]:
         with pytest.raises(ParamsError, match=r"^enqueued has "):
-            check_point(SPACE, point, "enqueued")
+            checked_point(SPACE, point, "enqueued")
+    with pytest.raises(ParamsError, match=r"^enqueued must map names of parameters to values; got \[0\.5\]"):
+        checked_point(SPACE, [0.5], "enqueued")
+
+
+@pytest.mark.parametrize(
+    ("given", "plain"),
+    [
+        ({"x": 1}, {"x": 1.0}),
+        ({"rate": 1}, {"rate": 1.0}),
+        ({"n": 3.0}, {"n": 3}),
+        ({"kernel": 3.0}, {"kernel": 3}),
+        ({"kernel": 0}, {"kernel": False}),
+    ],
+)
+def test_one_point_has_one_form(given, plain):
+    assert repr(checked_point(SPACE, given)) == repr(plain)
+
+
+def test_scalars_of_numpy_are_values_of_a_point_and_arrays_are_none():
+    numpy = pytest.importorskip("numpy")
+    given = {
+        "x": numpy.float32(0.5),
+        "n": numpy.float64(3),
+        "units": numpy.int64(8),
+        "kernel": numpy.array(["rbf"])[0],
+        "rate": numpy.array(0.5),
+    }
+    plain = {"x": 0.5, "n": 3, "units": 8, "kernel": "rbf", "rate": 0.5}
+    assert repr(checked_point(SPACE, given)) == repr(plain)
+    for point in [{"x": numpy.array([0.5])}, {"kernel": numpy.array(["rbf", "poly"])}, {"n": numpy.True_}]:
+        with pytest.raises(ParamsError, match="which is not in"):
+            checked_point(SPACE, point)
 
 
 def test_the_whole_space_is_suggested_in_the_order_of_names():
@@ -168,4 +201,4 @@ def test_the_whole_space_is_suggested_in_the_order_of_names():
     point = suggest_all(trial, dict(reversed(SPACE.items())))
     assert [*point] == [*trial.params] == sorted(SPACE)
     assert trial.distributions == distributions_of(SPACE)
-    check_point(SPACE, point)
+    assert checked_point(SPACE, point) == point

@@ -153,6 +153,12 @@ def test_what_is_no_storage_is_refused_with_what_would_be_one(given: Any) -> Non
         TrialStorage(given, Path("unused"))
 
 
+@pytest.mark.parametrize("url", ["journal://x", "journal:///tmp/journal.log", "file:///tmp/journal.log"])
+def test_a_journal_with_a_scheme_is_refused_with_the_schemes_that_there_are(url: str) -> None:
+    with pytest.raises(StudyError, match=r"a journal has no scheme, only a path\. .*sqlite://.*redis://.*grpc://"):
+        TrialStorage(url, Path("unused"))
+
+
 def test_a_storage_object_is_used_as_it_is() -> None:
     given = InMemoryStorage()
     trials = TrialStorage(given, Path("unused"))
@@ -428,7 +434,7 @@ def test_a_journal_set_aside_is_kept_and_another_begins(path: Path) -> None:
     trials = begun(path)
     before = path.read_bytes()
     writer = trials.open()
-    aside = [trials.set_aside()]
+    aside = [trials.set_aside("s")]
     assert re.fullmatch(r"journal-\d{8}T\d{6}Z\.log", aside[0].name)
     assert aside[0].read_bytes() == before
     assert trials.exists() is False
@@ -440,16 +446,16 @@ def test_a_journal_set_aside_is_kept_and_another_begins(path: Path) -> None:
         begun(path, count=0)
         with pytest.raises(StudyError, match="another one is in its place"):
             writer.create_new_trial(0)
-        aside.append(trials.set_aside())
+        aside.append(trials.set_aside("s"))
     assert len({*aside}) == 4
     assert not list(path.parent.glob("*.lock*"))
-    with pytest.raises(StudyError, match="no journal at"):
-        trials.set_aside()
+    with pytest.raises(StudyError, match="no journal of s at"):
+        trials.set_aside("s")
 
 
 def test_only_a_journal_can_be_set_aside(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match=r"Only a journal.*optuna\.delete_study"):
-        TrialStorage(f"sqlite:///{tmp_path}/trials.db", Path("unused")).set_aside()
+    with pytest.raises(StudyError, match=r"Only a journal.*trials of s lie.*delete_study\(study_name='s'"):
+        TrialStorage(f"sqlite:///{tmp_path}/trials.db", Path("unused")).set_aside("s")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -708,6 +714,7 @@ def test_journals_of_stores_that_are_no_folders_lie_in_a_folder_of_the_user(
     pytest.importorskip("platformdirs")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     key = ArtifactKey("3f9a0c", "search")
+    assert not private_folder("s3://team/a", key, make=False).exists()
     folder = private_folder("s3://team/a", key)
     assert folder.is_dir()
     assert folder == private_folder("s3://team/a", key)

@@ -28,6 +28,7 @@ from persistable import (  # noqa: E402
     PersistableParams,
     StudyError,
 )
+from persistable.exceptions import CorruptArtifactWarning  # noqa: E402
 from persistable.studies import (  # noqa: E402
     BestParamsP,
     Categorical,
@@ -38,7 +39,7 @@ from persistable.studies import (  # noqa: E402
     StudyP,
     StudyParams,
 )
-from persistable.studies.search import ERROR, SAME_AS  # noqa: E402
+from persistable.studies.search import ERROR, SAME_AS, UndeclaredParameterError  # noqa: E402
 
 SPACE = {"x": Float(-5, 5), "n": Int(1, 4)}
 
@@ -132,6 +133,23 @@ def test_the_key_of_a_study_is_what_it_was() -> None:
     assert str(BestParamsP(ParabolaP("nowhere"), n_trials=20).key) == "e7dce1c071685b387cc3c9b1ad3e4677"
 
 
+@pytest.mark.parametrize("directions", ["minimise", ["minimize", "up"], [], None, 1])
+def test_a_direction_that_is_none_is_refused_with_the_two_words(directions: Any) -> None:
+    with pytest.raises(ParamsError, match=r"directions must be 'minimize' or 'maximize'.*; got ") as caught:
+        params(directions=directions)
+    assert str(caught.value).endswith(f"got {directions!r}.")
+
+
+def test_no_sampler_and_no_pruner_are_refused_with_what_may_be_meant() -> None:
+    with pytest.raises(ParamsError, match=r"got None\. For the default, Sampler\('TPESampler'\), leave it out"):
+        params(sampler=None)
+    with pytest.raises(ParamsError, match=r"got None\. For no pruning, pass Pruner\('NopPruner'\); for the default"):
+        params(pruner=None)
+    with pytest.raises(ParamsError, match=r"got 3\.$"):
+        params(pruner=3)
+    assert (params().sampler, params().pruner) == (Sampler("TPESampler"), Pruner("MedianPruner"))
+
+
 def test_pruned_and_failed_trials_are_none_of_the_target(tmp_path: Path) -> None:
     def every_third(trial: Any) -> None:
         if trial.number % 3 == 1:
@@ -159,8 +177,36 @@ def test_a_time_out_ends_it_before_and_it_goes_on(tmp_path: Path) -> None:
 
 
 def test_without_an_order_there_is_nothing_to_be_made(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match=r"has no trials yet\. Say how far it is to go: load_generate\(n_trials="):
-        ParabolaP(tmp_path).load_generate()
+    asked = ParabolaP(tmp_path)
+    with pytest.raises(StudyError, match=r"not been persisted yet\. Say how far it is to go: load_generate\(n_trials="):
+        asked.load_generate()
+    with pytest.raises(StudyError, match=r"not been persisted yet"):
+        _ = asked.payload
+    assert not list(tmp_path.rglob("*"))
+
+
+def test_to_search_anew_it_must_be_said_how_far(tmp_path: Path) -> None:
+    asked = ParabolaP(tmp_path)
+    study = asked.load_generate(n_trials=3)
+    before = sorted(tmp_path.rglob("*"))
+    for persist in (True, False):
+        with pytest.raises(StudyError, match=r"searched anew.*Pass generate\(n_trials=.*call load_generate\(\)\."):
+            asked.generate(persist)
+    assert sorted(tmp_path.rglob("*")) == before
+    assert asked.load_generate() is study
+
+
+def test_a_damaged_study_is_made_again_where_it_is_said_how_far(tmp_path: Path) -> None:
+    asked = ParabolaP(tmp_path)
+    study = asked.load_generate(n_trials=3)
+    (asked.persist_filepath / asked.manifest.payload["file"]).write_bytes(b"damaged")
+    again = ParabolaP(tmp_path)
+    with pytest.raises(StudyError, match=r"It can be made again\. Say how far it is to go"):
+        again.load_generate()
+    assert not list(tmp_path.rglob("failed-*.log"))
+    with pytest.warns(CorruptArtifactWarning, match="made again"):
+        assert points(again.load_generate(n_trials=3)) == points(study)
+    assert again.ran == []
 
 
 @pytest.mark.parametrize(
@@ -179,7 +225,54 @@ def test_without_an_order_there_is_nothing_to_be_made(tmp_path: Path) -> None:
 def test_an_order_that_makes_no_sense_is_refused(tmp_path: Path, order: dict[str, Any], problem: str) -> None:
     with pytest.raises(ParamsError, match=problem):
         ParabolaP(tmp_path).load_generate(**order)
-    assert not list(tmp_path.rglob("journal.log"))
+    with pytest.raises(ParamsError, match=problem):
+        ParabolaP(tmp_path).generate(**order)
+    with pytest.raises(ParamsError, match=problem):
+        ParabolaP(tmp_path).load(**order)
+    assert not list(tmp_path.rglob("*"))
+
+
+@pytest.mark.parametrize(
+    ("slip", "meant"),
+    [
+        ("ntrials", "n_trials"),
+        ("n_trails", "n_trials"),
+        ("trials", "n_trials"),
+        ("N_TRIALS", "n_trials"),
+        ("n_job", "n_jobs"),
+        ("n_process", "n_processes"),
+        ("time_out", "timeout"),
+        ("max_failure", "max_failures"),
+    ],
+)
+def test_a_misspelt_keyword_is_refused_with_what_is_meant(tmp_path: Path, slip: str, meant: str) -> None:
+    asked = ParabolaP(tmp_path)
+    for ask in (asked.load_generate, asked.generate, asked.load):
+        with pytest.raises(ParamsError, match=rf"There is no '{slip}': did you mean '{meant}'\?"):
+            ask(n_trials=1, **{slip: 2})
+    assert not list(tmp_path.rglob("*"))
+
+
+def test_a_keyword_that_a_hook_names_is_no_slip_and_one_that_resembles_nothing_neither(tmp_path: Path) -> None:
+    class NamedP(ParabolaP):
+        def _objective(self, trial: Any, n_obs: int = 0, **more: Any) -> float:
+            trial.set_user_attr("told", [n_obs, sorted(more)])
+            return 1.0
+
+        def _post_generate(self, time_out: int = 0, **_: Any) -> None:
+            self.ran.append(time_out)
+
+    asked = NamedP(tmp_path)
+    study = asked.load_generate(n_trials=1, n_obs=7, time_out=5, max_features=3, n_epochs=2, batch_size=8)
+    assert study.trials[0].user_attrs["told"] == [7, ["batch_size", "max_features", "n_epochs", "time_out"]]
+    assert asked.ran == [5]
+    with pytest.raises(ParamsError, match="did you mean 'n_jobs'"):
+        ParabolaP(tmp_path).load_generate(n_trials=1, n_obs=7)
+
+
+def test_no_trials_are_an_order_too(tmp_path: Path) -> None:
+    assert ParabolaP(tmp_path).load_generate(n_trials=0).trials == []
+    assert ParabolaP(tmp_path).load(n_trials=0).trials == []
 
 
 @pytest.mark.parametrize("sampler", ["GridSampler", "BruteForceSampler"])
@@ -210,6 +303,15 @@ def test_points_that_were_enqueued_come_first(tmp_path: Path) -> None:
         pieces = ParabolaP(tmp_path / "pieces", params(enqueued=enqueued)).load_generate(n_trials=n_trials)
     assert points(whole) == points(pieces)
     assert len(whole.trials) == 8
+
+
+def test_equal_points_are_one_study() -> None:
+    import numpy as np
+
+    key = ParabolaP("nowhere", params(enqueued=[{"x": 1.0, "n": 2}])).key
+    assert str(key) == "d437d9be86b4b454eba9235d8e3467e2"
+    for same in [{"x": 1, "n": 2.0}, {"x": np.float32(1), "n": np.int8(2)}, {"x": np.int64(1), "n": np.float64(2)}]:
+        assert ParabolaP("nowhere", params(enqueued=[same])).key == key
 
 
 def test_constraints_are_kept_and_the_best_is_feasible(tmp_path: Path) -> None:
@@ -324,9 +426,14 @@ def test_a_parameter_that_was_not_declared_stops_the_search(tmp_path: Path) -> N
         def _objective(self, trial: Any) -> float:
             return float(trial.suggest_float("x", -5, 5))
 
-    with pytest.raises(StudyError, match=r"asks for a parameter 'z', which is not in the search space \(n, x\)"):
+    assert issubclass(UndeclaredParameterError, StudyError)
+    with pytest.raises(
+        UndeclaredParameterError, match=r"asks for a parameter 'z', which is not in the search space \(n, x\)"
+    ):
         FreeP(tmp_path).load_generate(n_trials=2)
-    with pytest.raises(StudyError, match=r"asks for 'x' as Float.*, but the search space has .*trial\.params\['x'\]"):
+    with pytest.raises(
+        UndeclaredParameterError, match=r"asks for 'x' as Float.*, but the search space has .*trial\.params\['x'\]"
+    ):
         OtherP(tmp_path).load_generate(n_trials=2)
     assert len(SameP(tmp_path).load_generate(n_trials=2).trials) == 2
 
@@ -345,7 +452,7 @@ def test_failures_up_to_a_limit_and_then_what_happened(tmp_path: Path) -> None:
     with pytest.raises(
         StudyError,
         match=r"4 trials have failed; the last is trial 5 .*ZeroDivisionError: on purpose, in 5"
-        r".*max_failures=8, or None",
+        r".*To begin anew instead, call generate\(n_trials=…\).*max_failures=8, or None",
     ) as caught:
         asked.load_generate(n_trials=20, max_failures=4)
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
@@ -356,6 +463,18 @@ def test_failures_up_to_a_limit_and_then_what_happened(tmp_path: Path) -> None:
     mended = ParabolaP(tmp_path)
     assert len(mended.load_generate(n_trials=5).trials) == 9
     assert mended.ran == [6, 7, 8]
+
+
+def test_one_failure_is_told_as_one(tmp_path: Path) -> None:
+    class PairP(ParabolaP):
+        def _objective(self, trial: Any) -> Any:
+            return [1.0, 2.0]
+
+    with pytest.raises(
+        StudyError,
+        match=r"1 trial has failed; it is trial 0 .*The objective returned 2 values, but the study has 1 direction\.",
+    ):
+        PairP(tmp_path).load_generate(n_trials=1, max_failures=1)
 
 
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit])
@@ -566,7 +685,7 @@ def test_generate_is_refused_while_somebody_works_on_it(tmp_path: Path) -> None:
 
     def begin_anew(trial: Any) -> None:
         if trial.number == 1:
-            with pytest.raises(StudyError, match=r"1 trials of parabola_p-.* are running"):
+            with pytest.raises(StudyError, match=r"1 trial of parabola_p-.* is running.* before that has ended"):
                 other.generate(n_trials=1)
 
     asked.before = begin_anew
@@ -746,6 +865,20 @@ def test_a_card_in_a_notebook_reads_no_payload(tmp_path: Path) -> None:
     assert "svg" in asked._repr_html_()
 
 
+def test_it_says_where_its_trials_lie_without_making_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ParabolaP(tmp_path)
+    assert asked.storage_url == str(asked.persist_filepath / "journal.log")
+    assert ParabolaP(tmp_path, storage="trials.log").storage_url == str(Path("trials.log").absolute())
+    assert ParabolaP(tmp_path, storage=f"sqlite:///{tmp_path}/a.db").storage_url == f"sqlite:///{tmp_path}/a.db"
+    secret = ParabolaP(tmp_path, storage="postgresql://ann:secret@db/trials")
+    assert secret.storage_url == "postgresql://ann:***@db/trials"
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    assert ParabolaP("s3://team/a").storage_url.endswith(f"{asked.key.folder}{os.sep}journal.log")
+    assert not list(tmp_path.iterdir())
+    asked.load_generate(n_trials=2)
+    assert Path(asked.storage_url).exists()
+
+
 def test_a_table_and_a_plot_of_what_is_there(tmp_path: Path) -> None:
     asked = ParabolaP(tmp_path)
     asked.load_generate(n_trials=12)
@@ -770,7 +903,7 @@ def test_wherever_its_trials_lie_it_is_the_same_study(
         pieces = ParabolaP(tmp_path, own, storage=url).load_generate(n_trials=n_trials)
     assert points(pieces) == points(whole)
     assert not list(tmp_path.glob("parabola_p/*/journal.log"))
-    with pytest.raises(StudyError, match="Only a journal can be set aside"):
+    with pytest.raises(StudyError, match=r"Only a journal can be set aside, and the trials of parabola_p-\w+ lie in"):
         ParabolaP(tmp_path, own, storage=url).generate(n_trials=1)
 
 

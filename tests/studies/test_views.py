@@ -476,12 +476,15 @@ class Shown(StudyViews):
 
 def test_an_object_with_a_study_has_a_method_for_each_view(searched, of_two):
     shown = Shown(searched)
+    assert {f"plot_{kind}" for kind in PLOTS} == {name for name in dir(shown) if name.startswith("plot_")}
     assert shown._repr_html_() == html_of("tuning", "3f9a", searched)
     if find_spec("pandas") is not None:
         assert shown.to_frame().equals(frame_of(searched))
     if find_spec("plotly") is not None:
         for kind in PLOTS.keys() - {"hypervolume_history", "pareto_front"}:
             assert getattr(shown, f"plot_{kind}")(backend="plotly") == plot(searched, kind, backend="plotly")
+        volume = Shown(of_two).plot_hypervolume_history([4, -1], backend="plotly")
+        assert volume == plot(of_two, "hypervolume_history", backend="plotly", reference_point=[4, -1])
         assert Shown(of_two).plot_pareto_front(target_names=["a", "b"]).layout.xaxis.title.text == "a"
         assert len(shown.plot_slice(params=["x"]).data) == 1
 

@@ -1,0 +1,554 @@
+"""RankingP: which of several models to use, and whether it is worth more than a baseline."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from logging import Logger
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, get_args
+
+import numpy as np
+import pandas as pd
+
+from .._persistable import Persistable
+from ..exceptions import ForecastingError, ParamsError, PersistableError
+from ..fileio.json import JsonFileIO
+from ..params import PersistableParams
+from ..stores import DataDir
+from .deployment import NAME, deploy
+from .evaluation import EvaluationP
+from .forecaster import new_axes
+from .model import ModelP
+from .scores import diebold_mariano, moves
+from .transforms import Array
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["RankingP", "RankingParams"]
+
+_Metric = Literal["rmse", "mae", "mase", "directional_accuracy"]
+_METRICS: Final[tuple[str, ...]] = get_args(_Metric)
+_BASELINE: Final = "baseline"
+_ROLES: Final = ("champion", "challenger", "candidate")
+_SCORES: Final = (*_METRICS, "interval_coverage", "interval_width")
+
+
+@dataclass
+class RankingParams(PersistableParams):
+    """By what models are compared.
+
+    Parameters
+    ----------
+    metric : {"rmse", "mae", "mase", "directional_accuracy"}
+        What is to be small; of the last one, large.
+    alpha : float
+        How improbable by chance alone a difference must be to count, above 0 and below 1.
+    """
+
+    metric: _Metric = "rmse"
+    alpha: float = 0.05
+
+    def __post_init__(self) -> None:
+        if self.metric not in _METRICS:
+            raise ParamsError(f"metric must be one of {', '.join(map(repr, _METRICS))}; got {self.metric!r}.")
+        if isinstance(self.alpha, bool) or not isinstance(self.alpha, int | float) or not 0 < self.alpha < 1:
+            raise ParamsError(f"alpha must be above 0 and below 1; got {self.alpha!r}.")
+
+
+class RankingP(Persistable["dict[str, Any]", RankingParams]):
+    """Models in the order of their worth, judged by the same rows: a champion, a challenger, a candidate.
+
+    The model with the best metric is the reference. Those whose difference to it may be chance (see
+    :func:`.diebold_mariano`) tie with it, and the simplest of these is the champion: that with the fewest parameters,
+    then with the better metric, then by name. The next ones by metric are challenger and candidate. The champion beats
+    the baseline if it is better than the best one, and not by chance.
+
+    Parameters
+    ----------
+    data_dir : path, URL or Store
+        Where it is kept.
+    evaluations : sequence of EvaluationP
+        Of one baseline at least, and of one other model at least; made by the same rows, in the same way.
+    params : RankingParams, optional
+        By what they are compared.
+    payload_name : str, optional
+        ``ranking_p``, if not given.
+    verbose : bool
+        Whether to log to the console.
+    logger : Logger, optional
+        A logger to use instead of the payload's own.
+
+    Attributes
+    ----------
+    evaluations : dict of str to EvaluationP
+        By the names of their models, which are the roles, too.
+
+    Raises
+    ------
+    ParamsError
+        If two models have one name, or there is no baseline, or nothing else.
+    ForecastingError
+        If they were not judged by the same rows; as far as keys do not tell, when the payload is made.
+
+    Notes
+    -----
+    The payload is a dict of plain values: ``metric``, ``alpha``, ``how``, ``rows``, ``split`` (its key), ``models`` and
+    ``baselines`` (in order, with ``rank``, ``name``, ``family``, ``role``, ``key``, ``n_parameters``, ``metrics``,
+    ``p_value`` of the difference to the reference, ``tie``, ``warnings``), ``reference``, ``champion``, ``baseline``
+    (the best one), ``beats_baseline``, and ``p_value_baseline`` of the champion's difference to it.
+
+    Losses are squared errors for RMSE, absolute ones for MAE and MASE, and missed directions. A path of one window
+    is one observation: by ``how="forecast"`` and a single window, all models tie.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from persistable.forecasting import BaselineP, LinearP, SeriesP, SplitP, SplitParams, load_champion
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> levels = np.random.default_rng(0).normal(10, 1, 300)
+    >>> index = pd.date_range("2024-01-01", periods=300, name="date")
+    >>> pd.DataFrame({"level": levels}, index=index).to_csv(folder / "days.csv")
+    >>> series_p = SeriesP.from_csv(folder, folder / "days.csv", target="level")
+    >>> split_p = SplitP(folder, SplitParams.hold_out(100), series_p=series_p)
+    >>> models = [kind(folder, series_p=series_p, split_p=split_p) for kind in (BaselineP, LinearP)]
+    >>> ranking_p = RankingP(folder, [EvaluationP(folder, model_p) for model_p in models])
+    >>> print(ranking_p.leaderboard().splitlines()[-1])
+    Champion: linear_p: the only model. It beats the baseline baseline_p (p < 0.001).
+    >>> load_champion(ranking_p.deploy()).forecast(2).index.strftime("%Y-%m-%d").tolist()
+    ['2024-07-19', '2024-07-20']
+    """
+
+    version: ClassVar[str | None] = "1"
+
+    def __init__(
+        self,
+        data_dir: DataDir,
+        evaluations: Sequence[EvaluationP],
+        params: RankingParams | None = None,
+        *,
+        payload_name: str | None = None,
+        verbose: bool = False,
+        logger: Logger | None = None,
+    ) -> None:
+        params = RankingParams() if params is None else params
+        self.evaluations = _by_name(evaluations)
+        _check_comparable(self.evaluations, params)
+        super().__init__(
+            data_dir,
+            params,
+            self.evaluations,
+            payload_name=payload_name,
+            payload_io=JsonFileIO(),
+            verbose=verbose,
+            logger=logger,
+        )
+
+    def _generate_payload(self) -> dict[str, Any]:
+        frames = {name: evaluation.payload for name, evaluation in self.evaluations.items()}
+        entries = {name: _entry(evaluation) for name, evaluation in self.evaluations.items()}
+        first = next(iter(self.evaluations.values()))
+        _check_same_rows({name: evaluation.metrics for name, evaluation in self.evaluations.items()})
+        metric, alpha = self.params.metric, self.params.alpha
+        losses = {name: _losses(frame, metric) for name, frame in frames.items()}
+        horizon = 1 if first.params.how == "one_step" else int(frames[first.name]["window"].value_counts().max())
+
+        def p_value(name: str, other: str) -> float:
+            return diebold_mariano(losses[name], losses[other], horizon)
+
+        def cost(name: str) -> tuple[float, str]:
+            value = entries[name]["metrics"][metric]
+            return math.inf if value is None else -value if metric == "directional_accuracy" else value, name
+
+        models, baselines = (
+            sorted((name for name in entries if (entries[name]["family"] == _BASELINE) is wanted), key=cost)
+            for wanted in (False, True)
+        )
+        reference, baseline = models[0], baselines[0]
+        for name, kind in ((reference, "model"), (baseline, "baseline")):
+            if entries[name]["metrics"][metric] is None:
+                raise ForecastingError(_not_applicable(metric, kind))
+        for name, entry in entries.items():
+            # Without a value, a model has no opinion that another one could be compared with.
+            comparable = name != reference and entry["metrics"][metric] is not None
+            entry["p_value"] = p_value(name, reference) if comparable else None
+            entry["tie"] = comparable and entry["p_value"] >= alpha
+        ties = [name for name in models if entries[name]["tie"]]
+        entries[reference]["tie"] = bool(ties)
+        champion = min([reference, *ties], key=lambda name: (entries[name]["n_parameters"], cost(name)))
+        models.remove(champion)
+        models.insert(0, champion)
+        for rank, name in enumerate(models):
+            entries[name] |= {"rank": rank + 1, "role": _ROLES[rank] if rank < len(_ROLES) else None}
+        for rank, name in enumerate(baselines):
+            entries[name] |= {"rank": rank + 1, "role": None}
+        p_of_champion = p_value(champion, baseline)
+        beats = cost(champion)[0] < cost(baseline)[0] and p_of_champion < alpha
+        rmse = entries[champion]["metrics"]["rmse"]
+        self.metrics |= {"champion": champion, "beats_baseline": beats, "rmse": rmse}
+        return {
+            "metric": metric,
+            "alpha": alpha,
+            "how": first.params.how,
+            "rows": len(frames[first.name]),
+            "split": str(first.split_p.key),
+            "models": [entries[name] for name in models],
+            "baselines": [entries[name] for name in baselines],
+            "reference": reference,
+            "champion": champion,
+            "baseline": baseline,
+            "beats_baseline": beats,
+            "p_value_baseline": p_of_champion,
+        }
+
+    @property
+    def champion_p(self) -> ModelP[Any]:
+        """The model to use; after a walk forward, that of the last window."""
+        return self.evaluations[self.payload["champion"]].model_p
+
+    def deploy(self, name: str = NAME) -> str:
+        """Write which model to use into one small file at the top of the data_dir, in place of what it said before.
+
+        :func:`.load_champion` loads the model from there. The model is persisted, if it is not yet.
+
+        Parameters
+        ----------
+        name : str
+            The name of the file, ending with ``.json``.
+
+        Returns
+        -------
+        str
+            Where it is.
+
+        Raises
+        ------
+        ParamsError
+            If `name` is no name of a file.
+        StoreError
+            If it cannot be written.
+        """
+        ranking = self.payload
+        if not ranking["beats_baseline"]:
+            self.logger.warning(
+                f"{ranking['champion']} is deployed, although it does not beat the baseline {ranking['baseline']}."
+            )
+        return deploy(
+            self.data_dir,
+            self.champion_p,
+            next(entry for entry in ranking["models"] if entry["role"] == "champion"),
+            {"payload_name": self.payload_name, "key": self.persist_hash},
+            ranking["beats_baseline"],
+            name,
+        )
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # To be looked at
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a table with one row per model, in order, baselines last.
+
+        Returns
+        -------
+        DataFrame
+            By name: rank, role, family, number of parameters, metrics, p-value, tie, and warnings.
+        """
+        ranking = self.payload
+        rows = [
+            {
+                **{name: entry[name] for name in ("name", "rank", "role", "family", "n_parameters")},
+                **{name: _float(entry["metrics"][name]) for name in _SCORES},
+                "p_value": _float(entry["p_value"]),
+                "tie": entry["tie"],
+                "warnings": "; ".join(entry["warnings"]),
+            }
+            for entry in [*ranking["models"], *ranking["baselines"]]
+        ]
+        return pd.DataFrame(rows).set_index("name")
+
+    def leaderboard(self) -> str:
+        """Return the ranking as a text for a terminal, with the verdict in the last line."""
+        ranking = self.payload
+        header, models, baselines = _table(ranking)
+        widths = [max(len(line[column]) for line in (header, *models, *baselines)) for column in range(len(header))]
+
+        def aligned(line: Sequence[str]) -> str:
+            cells = (cell.ljust(width) if column in _TEXTS else cell.rjust(width)
+                     for column, (cell, width) in enumerate(zip(line, widths, strict=True)))  # fmt: skip
+            return "  ".join(cells).rstrip()
+
+        rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
+        return "\n".join(
+            [
+                f"{ranking['rows']} test rows, {_HOW[ranking['how']]}, by {_TITLES[ranking['metric']]}",
+                aligned(header),
+                rule,
+                *map(aligned, models),
+                rule,
+                *map(aligned, baselines),
+                *(f"! {line}" for line in _warnings(ranking)),
+                verdict(ranking),
+            ]
+        )
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Plot the metric of each model as a bar, and that of the best baseline as a line.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to plot; in a new figure, if not given.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
+        ranking = self.payload
+        metric = ranking["metric"]
+        entries = [entry for entry in ranking["models"] if entry["metrics"][metric] is not None]
+        if ax is None:
+            ax = new_axes(height=1.2 + 0.4 * len(entries))
+        names = [f"{entry['name']} ({entry['role']})" if entry["role"] else entry["name"] for entry in entries]
+        colors = ["tab:orange" if entry["role"] == "champion" else "tab:gray" for entry in entries]
+        positions = range(len(entries))
+        ax.barh(positions, [entry["metrics"][metric] for entry in entries], color=colors, height=0.6)
+        ax.set_yticks(positions, names)
+        ax.invert_yaxis()
+        best = ranking["baselines"][0]
+        ax.axvline(
+            best["metrics"][metric], color="black", linewidth=1, linestyle="--", label=f"{best['name']}, baseline"
+        )
+        ax.set_xlabel(f"{_TITLES[metric]}, {ranking['rows']} test rows")
+        ax.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1))
+        return ax
+
+    def _repr_html_(self) -> str:
+        ranking = self._payload_in_memory()
+        if ranking is None:
+            with contextlib.suppress(PersistableError):  # a notebook shows what there is, and makes nothing for that
+                ranking = self.load()
+        title = f"<b>{escape(self.payload_name)}</b> <code style='opacity:.6'>{self.key[:8]}</code>"
+        if ranking is None:
+            return _card(f"<div>{title}</div><div style='opacity:.75'>not ranked yet</div>")
+        header, models, baselines = _table(ranking)
+        lines = [_row(header, "th", "opacity:.75")]
+        lines += [_row(line, "td", "font-weight:bold" if number == 0 else "") for number, line in enumerate(models)]
+        lines += [_row(line, "td", "opacity:.75") for line in baselines]
+        about = f"{ranking['rows']} test rows, {_HOW[ranking['how']]}, by {_TITLES[ranking['metric']]}"
+        notes = "".join(f"<div>! {escape(line)}</div>" for line in _warnings(ranking))
+        return _card(
+            f"<div>{title}</div><div style='opacity:.75'>{escape(about)}</div>"
+            f"<table style='border-collapse:collapse;border:0;margin:6px 0;font-size:13px'>{''.join(lines)}</table>"
+            f"{notes}<div>{escape(verdict(ranking))}</div>"
+        )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What may be compared
+
+
+def _by_name(evaluations: Sequence[EvaluationP]) -> dict[str, EvaluationP]:
+    found: dict[str, EvaluationP] = {}
+    for evaluation in evaluations:
+        if not isinstance(evaluation, EvaluationP):
+            raise ParamsError(f"evaluations must be EvaluationP; one is of type {type(evaluation).__qualname__}.")
+        if evaluation.name in found:
+            raise ParamsError(
+                f"Two models are called {evaluation.name!r}. Give each a name of its own when you make it: "
+                f"{type(evaluation.model_p).__name__}(…, payload_name='{evaluation.name}_2')."
+            )
+        found[evaluation.name] = evaluation
+    families = [evaluation.model_p.forecaster_class.family for evaluation in found.values()]
+    if _BASELINE not in families or set(families) == {_BASELINE}:
+        lacks = "a model that is no baseline" if families and set(families) == {_BASELINE} else "a baseline (BaselineP)"
+        raise ParamsError(
+            f"A ranking needs one baseline at least, and one other model at least; {lacks} is missing among "
+            f"{', '.join(found) or 'none'}."
+        )
+    return found
+
+
+def _check_comparable(evaluations: Mapping[str, EvaluationP], params: RankingParams) -> None:
+    """Raise ForecastingError if the keys tell that a comparison would not be fair."""
+    asked: dict[str, Callable[[EvaluationP], Any]] = {
+        "key of the split": lambda evaluation: str(evaluation.split_p.key),
+        "how": lambda evaluation: evaluation.params.how,
+    }
+    if params.metric == "mase":
+        asked["season"] = lambda evaluation: evaluation.params.season
+    for what, of in asked.items():
+        _require_equal(what, {name: of(evaluation) for name, evaluation in evaluations.items()})
+
+
+def _check_same_rows(metrics: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise ForecastingError if the evaluations were made by different rows."""
+    _require_equal("number of rows", {name: each["rows"] for name, each in metrics.items()})
+    digests = {name: each["rows_digest"] for name, each in metrics.items()}
+    _require_equal("digest of the rows", digests)
+
+
+def _require_equal(what: str, values: Mapping[str, Any]) -> None:
+    (first, expected), *others = values.items()
+    for name, found in others:
+        if found != expected:
+            raise ForecastingError(
+                f"{name} and {first} were not judged alike, and cannot be compared. {name}: {what} {found}; {first}: "
+                f"{what} {expected}. Evaluate them by the same split and windows, in the same way."
+            )
+
+
+def _not_applicable(metric: str, kind: str) -> str:
+    if metric == "directional_accuracy":
+        remedy = (
+            "Add a baseline that forecasts moves (BaselineParams(kind='drift'), for instance), or rank by 'rmse'"
+            if kind == "baseline"
+            else "Rank by 'rmse'"
+        )
+        return f"No {kind} has a directional accuracy: none forecasts a move, or nothing moved. {remedy}."
+    return (
+        f"No {kind} has a {metric}: the training rows repeat from season to season, and give errors no scale. Choose "
+        f"another season in EvaluationParams, or rank by 'mae'."
+    )
+
+
+def _entry(evaluation: EvaluationP) -> dict[str, Any]:
+    """Return what is known of a model before it is compared."""
+    found = evaluation.metrics
+    return {
+        "rank": None,
+        "name": evaluation.name,
+        "family": found["family"],
+        "role": None,
+        "key": found["model_keys"][-1],
+        "n_parameters": found["n_parameters"],
+        "metrics": {name: found[name] for name in (*_SCORES, "transformed_rmse") if name in found},
+        "p_value": None,
+        "tie": False,
+        "warnings": list(found["warnings"]),
+    }
+
+
+def _losses(frame: pd.DataFrame, metric: str) -> Array:
+    """Return what a forecast has lost on each row, as the metric sees it."""
+    actual, mean, previous = (frame[name].to_numpy(np.float64) for name in ("actual", "mean", "previous"))
+    if metric == "directional_accuracy":
+        came = moves(actual, previous)
+        losses: Array = (came != moves(mean, previous))[came != 0].astype(np.float64)
+    else:
+        losses = np.square(actual - mean) if metric == "rmse" else np.abs(actual - mean)
+    return losses
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Texts
+
+_TITLES: Final = {"rmse": "RMSE", "mae": "MAE", "mase": "MASE", "directional_accuracy": "direction"}
+_HOW: Final = {"one_step": "one step ahead", "forecast": "from the end of the training rows"}
+_TEXTS: Final = (1, 2)  # the columns that are aligned to the left
+
+
+def verdict(ranking: Mapping[str, Any]) -> str:
+    """Return in a sentence or two who is champion, why, and whether it beats the baseline."""
+    entries = {entry["name"]: entry for entry in [*ranking["models"], *ranking["baselines"]]}
+    metric, name, reference = ranking["metric"], ranking["champion"], ranking["reference"]
+    champion, baseline = entries[name], entries[ranking["baseline"]]
+    title, alpha = _TITLES[metric], f"alpha {ranking['alpha']:g}"
+    best = "best direction" if metric == "directional_accuracy" else f"lowest {title}"
+    size = f"{champion['n_parameters']} parameter{'s' * (champion['n_parameters'] != 1)}"
+    if name != reference:
+        why = (
+            f"within the noise of {reference}, which has the {best} ({_p_is(champion['p_value'])}, {alpha}), and the "
+            f"simplest of those that are ({size}; {reference} has {entries[reference]['n_parameters']})"
+        )
+    elif champion["tie"]:
+        why = f"{best}, and no model within its noise ({alpha}) is simpler ({size})"
+    elif len(ranking["models"]) == 1:
+        why = "the only model"
+    else:
+        why = f"{best}, and by more than noise ({alpha})"
+    mine, theirs = champion["metrics"][metric], baseline["metrics"][metric]
+    p = _p_is(ranking["p_value_baseline"])
+    if ranking["beats_baseline"]:
+        end = f"It beats the baseline {baseline['name']} ({p})."
+    elif mine < theirs if metric == "directional_accuracy" else mine > theirs:
+        gap = f"{title} {theirs:.5g} against {mine:.5g}"
+        end = f"It does not beat the baseline {baseline['name']}, which is better ({gap})."
+    else:
+        end = f"It does not beat the baseline {baseline['name']}: the difference may be chance ({p})."
+    return f"Champion: {name}: {why}. {end}"
+
+
+def _table(ranking: Mapping[str, Any]) -> tuple[list[str], list[list[str]], list[list[str]]]:
+    """Return header, models and baselines, as texts."""
+    header = ["rank", "role", "name", "RMSE", "MAE", "MASE", "direction", "coverage", "p"]
+    both = [*ranking["models"], *ranking["baselines"]]
+    digits = [_decimals([entry["metrics"][name] for entry in both]) for name in ("rmse", "mae")]
+
+    def line(entry: Mapping[str, Any]) -> list[str]:
+        found = entry["metrics"]
+        return [
+            str(entry["rank"]),
+            entry["role"] or ("baseline" if entry["family"] == _BASELINE else ""),
+            entry["name"] + " !" * bool(entry["warnings"]),
+            _number(found["rmse"], digits[0]),
+            _number(found["mae"], digits[1]),
+            _number(found["mase"], 3),
+            _share(found["directional_accuracy"]),
+            _share(found["interval_coverage"]),
+            "" if entry["name"] == ranking["reference"] else _p(entry["p_value"]),
+        ]
+
+    return header, [line(entry) for entry in ranking["models"]], [line(entry) for entry in ranking["baselines"]]
+
+
+def _warnings(ranking: Mapping[str, Any]) -> list[str]:
+    entries = [*ranking["models"], *ranking["baselines"]]
+    return [f"{entry['name']}: {message}" for entry in entries for message in entry["warnings"]]
+
+
+def _decimals(values: Sequence[float]) -> int:
+    """Return how many decimals show five digits of the smallest value."""
+    least = min((value for value in values if value > 0), default=1.0)
+    return max(0, 4 - math.floor(math.log10(least)))
+
+
+def _number(value: float | None, decimals: int) -> str:
+    if value is None:
+        return "n/a"
+    return f"{value:.{decimals}f}" if decimals <= 10 else f"{value:.4e}"
+
+
+def _share(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:.1%}"
+
+
+def _p(value: float | None) -> str:
+    return "n/a" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _p_is(value: float) -> str:
+    return f"p {'' if value < 0.001 else '= '}{_p(value)}"
+
+
+def _float(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _row(cells: Sequence[str], tag: str, style: str) -> str:
+    shown = "".join(
+        f"<{tag} style='padding:1px 8px 1px 0;border:0;background:none;"
+        f"text-align:{'left' if column in _TEXTS else 'right'}'>{escape(cell)}</{tag}>"
+        for column, cell in enumerate(cells)
+    )
+    return f"<tr style='background:none;{style}'>{shown}</tr>"
+
+
+def _card(content: str) -> str:
+    return (
+        "<div style='display:inline-block;border:1px solid rgba(128,128,128,.4);border-radius:6px;padding:8px 12px;"
+        f"font-size:13px;line-height:1.5;max-width:100%;overflow-x:auto'>{content}</div>"
+    )
