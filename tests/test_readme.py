@@ -23,7 +23,7 @@ def test_every_python_block_runs_and_prints_what_is_under_it(tmp_path, run_pytho
             follows = blocks[number + 1 : number + 2]
             expected.append(follows[0][1] if follows and follows[0][0] == "text" else "")
     script = tmp_path / "readme.py"
-    script.write_text("\nprint('---')\n".join(code))
+    script.write_text("\nprint('=#=')\n".join(code))
     printed = run_python(
         f"import runpy; runpy.run_path({str(script)!r}, run_name='__main__')",
         cwd=tmp_path,
@@ -34,7 +34,7 @@ def test_every_python_block_runs_and_prints_what_is_under_it(tmp_path, run_pytho
         XDG_STATE_HOME=str(tmp_path / "state"),  # where trials of a study in a bucket lie
     )
     printed = re.sub(r"'[^']*/cache/[^']*'", "'…'", printed)  # a path of this machine
-    assert printed.split("---\n") == expected
+    assert printed.split("=#=\n") == expected
     assert len(code) >= 8
 
 

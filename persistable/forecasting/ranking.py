@@ -120,7 +120,7 @@ class RankingP(Persistable["dict[str, Any]", RankingParams]):
     >>> print(ranking_p.leaderboard().splitlines()[-1])
     Champion: linear_p: the only model. It beats the baseline baseline_p (p < 0.001).
     >>> load_champion(ranking_p.deploy()).forecast(2).index.strftime("%Y-%m-%d").tolist()
-    ['2024-07-19', '2024-07-20']
+    ['2024-10-27', '2024-10-28']
     """
 
     version: ClassVar[str | None] = "1"
