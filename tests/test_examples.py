@@ -17,13 +17,14 @@ pytest.importorskip("matplotlib")
 pytest.importorskip("optuna")
 
 ROOT = Path(__file__).parent.parent
+NAMES = sorted(path.stem for path in (ROOT / "examples").glob("*.py"))
 
 
-def run(name: str, folder: Path, cwd: Path = ROOT) -> str:
+def run(name: str, folder: Path, cwd: Path = ROOT, **environment: str) -> str:
     done = subprocess.run(
         [sys.executable, "-W", "error", str(ROOT / "examples" / f"{name}.py")],
         cwd=cwd,
-        env={**os.environ, "PERSISTABLE_EXAMPLE_DIR": str(folder)},
+        env={**os.environ, "PERSISTABLE_EXAMPLE_DIR": str(folder), **environment},
         capture_output=True,
         text=True,
         timeout=120,
@@ -60,13 +61,11 @@ def test_eurusd_is_made_once_and_found_the_second_time(tmp_path):
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("name", ["01_points_and_outliers", "02_eurusd", "03_study"])
+@pytest.mark.parametrize("name", NAMES[:3])
 def test_an_example_finds_its_data_from_any_folder_of_the_repository(name, tmp_path):
     run(name, tmp_path / "artifacts", cwd=ROOT / "notebooks")
     assert {path.name for path in (ROOT / "notebooks").iterdir()} <= {
-        "01_points_and_outliers.ipynb",
-        "02_eurusd.ipynb",
-        "03_study.ipynb",
+        *(f"{name}.ipynb" for name in NAMES),
         "make_notebooks.py",
         "__pycache__",
         ".ipynb_checkpoints",
@@ -109,6 +108,24 @@ def test_a_study_is_searched_once_and_what_was_chosen_stays_when_it_grows(tmp_pa
     picture = Path(re.search(r"Picture: (.*)", first)[1])
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert Path(re.search(r"optuna-dashboard (.*)", first)[1]).is_file()
+
+
+@pytest.mark.parametrize(("name", "beats"), [("04_forecast_eurusd", False), ("05_forecast_seasonal", True)])
+def test_a_chain_of_forecasts_is_made_once_and_found_the_second_time(name, beats, tmp_path):
+    pytest.importorskip("statsmodels")
+    first, second = (run(name, tmp_path, PERSISTABLE_EXAMPLE_SHORT="1") for _ in range(2))
+    artifact = r"^(\w+) +([0-9a-f]{8}) +(made|found) "
+    made, found = re.findall(artifact, first, re.MULTILINE), re.findall(artifact, second, re.MULTILINE)
+    assert {verb for *_, verb in made} == {"made"}
+    assert [(name, key, "found") for name, key, _ in made] == found
+    assert len(found) >= 15
+    after = re.split(r"artifacts in .* s\n", first)[1]
+    assert after == re.split(r"artifacts in .* s\n", second)[1]
+    ranks = re.findall(r"^ +(\d)  (champion|challenger|candidate|baseline) ", after, re.MULTILINE)
+    assert [role for _, role in ranks].count("champion") == 1
+    assert (" It beats the baseline " in after) is beats
+    for picture in re.findall(r"Picture: (.*)", first):
+        assert Path(picture).read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_study_begins_with_the_rates_that_another_example_has_made(tmp_path):
@@ -166,6 +183,7 @@ def test_the_committed_notebooks_tell_nothing_of_the_machine(make_notebooks):
         make_notebooks.check_outputs(make_notebooks.read_notebook(path))
 
 
-@pytest.mark.parametrize("name", ["01_points_and_outliers", "02_eurusd", "03_study"])
-def test_a_notebook_runs(make_notebooks, name):
+@pytest.mark.parametrize("name", NAMES)
+def test_a_notebook_runs(make_notebooks, name, monkeypatch):
+    monkeypatch.setenv("PERSISTABLE_EXAMPLE_SHORT", "1")
     make_notebooks.execute(ROOT / "notebooks" / f"{name}.ipynb")

@@ -234,7 +234,7 @@ class RankingP(Persistable["dict[str, Any]", RankingParams]):
         """
         ranking = self.payload
         if not ranking["beats_baseline"]:
-            self.logger.warning(
+            self.logger.info(
                 f"{ranking['champion']} is deployed, although it does not beat the baseline {ranking['baseline']}."
             )
         return deploy(
