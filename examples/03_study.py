@@ -296,7 +296,7 @@ class HistoryP(Persistable[bytes, HistoryParams]):
 history_p = HistoryP(DATA_DIR, HistoryParams(n_trials=40), study_p=study_p)
 history_p.load_generate()
 print(f"Picture: {history_p.persist_filepath / history_p.manifest.payload['file']}")
-print(f"To look around, also while it runs: optuna-dashboard {study_p.persist_filepath / 'journal.log'}")
+print(f"To look around, also while it runs: optuna-dashboard {study_p.storage_url}")
 
 # %%
 if "get_ipython" in globals():

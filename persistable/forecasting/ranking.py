@@ -296,7 +296,9 @@ class RankingP(Persistable["dict[str, Any]", RankingParams]):
         )
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Plot the metric of each model as a bar, and that of the best baseline as a line.
+        """Plot how much better or worse than the best baseline each model is, as a bar.
+
+        In percent of its metric; of directions, in percentage points.
 
         Parameters
         ----------
@@ -315,14 +317,16 @@ class RankingP(Persistable["dict[str, Any]", RankingParams]):
         names = [f"{entry['name']} ({entry['role']})" if entry["role"] else entry["name"] for entry in entries]
         colors = ["tab:orange" if entry["role"] == "champion" else "tab:gray" for entry in entries]
         positions = range(len(entries))
-        ax.barh(positions, [entry["metrics"][metric] for entry in entries], color=colors, height=0.6)
+        best = ranking["baselines"][0]
+        theirs = best["metrics"][metric]
+        is_share = metric == "directional_accuracy"
+        gaps = [100 * (entry["metrics"][metric] - theirs) / (1 if is_share else theirs) for entry in entries]
+        ax.barh(positions, gaps, color=colors, height=0.6)
         ax.set_yticks(positions, names)
         ax.invert_yaxis()
-        best = ranking["baselines"][0]
-        ax.axvline(
-            best["metrics"][metric], color="black", linewidth=1, linestyle="--", label=f"{best['name']}, baseline"
-        )
-        ax.set_xlabel(f"{_TITLES[metric]}, {ranking['rows']} test rows")
+        ax.axvline(0, color="black", linewidth=1, linestyle="--", label=f"{best['name']}, baseline")
+        better = "points; more is better" if is_share else "%; less is better"
+        ax.set_xlabel(f"{_TITLES[metric]} against the baseline, {better}; {ranking['rows']} test rows")
         ax.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1))
         return ax
 

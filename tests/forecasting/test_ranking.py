@@ -290,7 +290,7 @@ def test_the_table_has_a_row_for_each_model(even_p):
     assert frame["directional_accuracy"].isna().tolist() == [False] * 5 + [True]
 
 
-def test_the_plot_has_a_bar_for_each_model_and_a_line_for_the_baseline(even_p):
+def test_the_plot_has_a_bar_for_each_model_beside_the_baseline(even_p):
     pytest.importorskip("matplotlib")
     ax = even_p.plot()
     assert [label.get_text() for label in ax.get_yticklabels()] == [
@@ -299,8 +299,11 @@ def test_the_plot_has_a_bar_for_each_model_and_a_line_for_the_baseline(even_p):
         "middle (candidate)",
         "bad",
     ]
-    assert [bar.get_width() for bar in ax.patches] == even_p.to_frame()["rmse"].tolist()[:4]
-    assert ax.get_lines()[0].get_xdata()[0] == even_p.to_frame().loc["drift", "rmse"]
+    rmse = even_p.to_frame()["rmse"]
+    gaps = 100 * (rmse[:4] / rmse["drift"] - 1)
+    assert [bar.get_width() for bar in ax.patches] == pytest.approx(gaps.tolist())
+    assert ax.get_lines()[0].get_xdata()[0] == 0
+    assert "less is better" in ax.get_xlabel()
     assert even_p.plot(ax) is ax
 
 

@@ -272,6 +272,7 @@ def test_a_new_study_is_no_news_to_the_console(kind: str, url_of: Callable[[str]
     heard: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: heard.append(record.getMessage())  # type: ignore[method-assign]
+    optuna.logging.set_verbosity(optuna.logging.INFO)
     logging.getLogger("optuna").addHandler(handler)
     try:
         trials = TrialStorage(url_of(kind), Path("unused"))
