@@ -19,7 +19,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from persistable import BytesFileIO, Persistable, PersistableParams, untracked
+import pandas as pd
+
+from persistable import BytesFileIO, CsvFileIO, Persistable, PersistableParams, untracked
 from persistable.forecasting import (
     ArimaP,
     ArimaStudyP,
@@ -121,6 +123,33 @@ evaluation_ps = [EvaluationP(DATA_DIR, model_p) for model_p in model_ps]
 ranking_p = RankingP(DATA_DIR, evaluation_ps)
 
 # %% [markdown]
+# ## The next days
+#
+# The champion was fitted to the training rows. Told of the rows since then, it goes on from the last one, with its
+# parameters as they are.
+
+
+# %%
+@dataclass
+class NextDaysParams(PersistableParams):
+    steps: int = 5
+    coverage: float = 0.8
+
+
+class NextDaysP(Persistable[pd.DataFrame, NextDaysParams]):
+    def __init__(self, data_dir: Path, params: NextDaysParams, *, ranking_p: RankingP) -> None:
+        super().__init__(data_dir, params, [ranking_p], payload_io=CsvFileIO())
+        self.ranking_p = ranking_p
+
+    def _generate_payload(self) -> pd.DataFrame:
+        champion_p = self.ranking_p.champion_p
+        champion = champion_p.forecaster.extended(champion_p.test_rows)
+        return champion.forecast(self.params.steps, coverage=self.params.coverage)
+
+
+next_days_p = NextDaysP(DATA_DIR, NextDaysParams(), ranking_p=ranking_p)
+
+# %% [markdown]
 # ## Pictures
 #
 # Artifacts like the others, so that matplotlib is imported only to make them.
@@ -210,7 +239,8 @@ if find_spec("torch") is not None:
 # search runs when its choice is asked for.
 
 # %%
-chain: list[Persistable[Any, Any]] = [series_p, split_p, *best_ps, *model_ps, *evaluation_ps, ranking_p, *pictures]
+chain: list[Persistable[Any, Any]] = [series_p, split_p, *best_ps, *model_ps, *evaluation_ps, ranking_p]
+chain += [next_days_p, *pictures]
 started = time.perf_counter()
 print(f"{'artifact':<24}{'key':<12}{'':<8}{'now':>12}{'when made':>14}")
 for persistable in chain:
@@ -232,16 +262,18 @@ print(ranking_p.leaderboard())
 for picture_p in pictures:
     print(f"Picture: {picture_p.persist_filepath / picture_p.manifest.payload['file']}")
 
+print("\nThe next days:")
+print(next_days_p.payload.to_string(float_format="{:.4f}".format))
+
 # %% [markdown]
-# ## Use it
+# ## Use it elsewhere
 #
 # `deployment.json` says which model it is, and where; whoever has the folder can load it, without this script.
 
 # %%
-print(f"\nDeployed: {ranking_p.deploy()}")
+print(f"\nDeployed: {ranking_p.deploy()}\n")
 champion = load_champion(DATA_DIR)
-print(f"The next five days, by {champion.family}:")
-print(champion.forecast(5, coverage=0.8).to_string(float_format="{:.4f}".format))
+print(champion.summary())
 
 # %%
 if "get_ipython" in globals():

@@ -16,7 +16,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from persistable import BytesFileIO, Persistable, PersistableParams, untracked
+import pandas as pd
+
+from persistable import BytesFileIO, CsvFileIO, Persistable, PersistableParams, untracked
 from persistable.forecasting import (
     ArimaP,
     ArimaParams,
@@ -113,6 +115,31 @@ evaluation_ps = [EvaluationP(DATA_DIR, models, EvaluationParams(how="forecast", 
 ranking_p = RankingP(DATA_DIR, evaluation_ps, payload_name="co2_ranking")
 
 # %% [markdown]
+# ## The next twelve months
+#
+# The champion of the last window, with the months of that window added to what it knows.
+
+
+# %%
+@dataclass
+class NextYearParams(PersistableParams):
+    coverage: float = 0.8
+
+
+class NextYearP(Persistable[pd.DataFrame, NextYearParams]):
+    def __init__(self, data_dir: Path, params: NextYearParams, *, ranking_p: RankingP) -> None:
+        super().__init__(data_dir, params, [ranking_p], payload_io=CsvFileIO(), payload_name="co2_next_year")
+        self.ranking_p = ranking_p
+
+    def _generate_payload(self) -> pd.DataFrame:
+        champion_p = self.ranking_p.champion_p
+        champion = champion_p.forecaster.extended(champion_p.test_rows)
+        return champion.forecast(12, coverage=self.params.coverage)
+
+
+next_year_p = NextYearP(DATA_DIR, NextYearParams(), ranking_p=ranking_p)
+
+# %% [markdown]
 # ## A picture: three years, each forecast from its first of January
 
 
@@ -153,7 +180,8 @@ picture_p = PictureP(DATA_DIR, ranking_p)
 
 # %%
 model_ps = [model_p for models in families for model_p in models]
-chain: list[Persistable[Any, Any]] = [series_p, split_p, best_p, *model_ps, *evaluation_ps, ranking_p, picture_p]
+chain: list[Persistable[Any, Any]] = [series_p, split_p, best_p, *model_ps, *evaluation_ps, ranking_p]
+chain += [next_year_p, picture_p]
 started = time.perf_counter()
 print(f"{'artifact':<28}{'key':<12}{'':<8}{'now':>12}{'when made':>14}")
 for persistable in chain:
@@ -172,16 +200,9 @@ print(split_p.describe().to_string(), "\n")
 print(ranking_p.leaderboard())
 print(f"Picture: {picture_p.persist_filepath / picture_p.manifest.payload['file']}")
 
-# %% [markdown]
-# ## The next twelve months
-#
-# The champion of the last window, with the months of that window added to what it knows.
-
 # %%
-champion = ranking_p.champion_p
-print(f"\n{champion.payload_name}:")
-known = champion.forecaster.extended(champion.test_rows)
-print(known.forecast(12, coverage=0.8).to_string(float_format="{:.2f}".format))
+print(f"\nThe next twelve months, by {ranking_p.champion_p.payload_name}:")
+print(next_year_p.payload.to_string(float_format="{:.2f}".format))
 
 # %%
 if "get_ipython" in globals():

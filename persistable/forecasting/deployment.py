@@ -81,7 +81,8 @@ def deploy(
     store = store_for(data_dir)
     chain: list[Persistable[Any, Any]] = [model_p.series_p, model_p.split_p, model_p]
     for persistable_ in chain:
-        persistable_.load_generate()
+        if not persistable_.exists():  # what is there need not be opened
+            persistable_.load_generate()
         if not persistable_.exists():
             persistable_.persist()
     url, *others = dict.fromkeys(store_for(each.data_dir).url for each in reversed(chain))
