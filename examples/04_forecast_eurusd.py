@@ -200,7 +200,11 @@ class LossesPictureP(PictureP):
         self.lstm_p = lstm_p
 
     def _generate_payload(self) -> bytes:
-        return self._png(self.lstm_p.plot_loss().figure)
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(10, 4), layout="constrained")
+        self.lstm_p.plot_loss(ax=figure.subplots())
+        return self._png(figure)
 
 
 class HistoryPictureP(PictureP):
@@ -215,7 +219,7 @@ class HistoryPictureP(PictureP):
 
         figure = Figure(figsize=(10, 4), layout="constrained")
         for axes, best_p in zip(figure.subplots(1, len(self.best_ps)), self.best_ps, strict=True):
-            frame = best_p.study_p.to_frame().dropna(subset="value")[: best_p.params.n_trials]
+            frame = best_p.study_p.to_frame().query("state == 'COMPLETE'")[: best_p.params.n_trials]
             axes.plot(frame["number"], frame["value"], "o", color="tab:gray")
             axes.plot(frame["number"], frame["value"].cummin(), color="tab:orange", label="best so far")
             axes.set_title(best_p.study_p.payload_name)

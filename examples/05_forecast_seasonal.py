@@ -2,7 +2,7 @@
 # # A series with a season: a year of CO2, forecast at once
 #
 # Carbon dioxide at Mauna Loa, month by month. Judged is what a planner needs: the next twelve months, all at once, from
-# three points in time (walk-forward: each model is fitted anew to all months before each of the three years).
+# eight points in time (walk-forward: each model is fitted anew to all months before each of the eight years).
 
 # %%
 from __future__ import annotations
@@ -44,7 +44,7 @@ ROOT = next((folder for folder in (HERE, *HERE.parents) if (folder / "example-da
 DATA_DIR = Path(os.environ.get("PERSISTABLE_EXAMPLE_DIR", ROOT / "example-data"))
 CO2_CSV = ROOT / "example-data" / "co2.csv"
 SHORT = os.environ.get("PERSISTABLE_EXAMPLE_SHORT") == "1"
-WINDOWS = range(2 if SHORT else 3)
+WINDOWS = range(3 if SHORT else 8)
 
 # %% [markdown]
 # ## The series
@@ -140,7 +140,7 @@ class NextYearP(Persistable[pd.DataFrame, NextYearParams]):
 next_year_p = NextYearP(DATA_DIR, NextYearParams(), ranking_p=ranking_p)
 
 # %% [markdown]
-# ## A picture: three years, each forecast from its first of January
+# ## A picture: year after year, each forecast from its first of January
 
 
 # %%

@@ -1,7 +1,7 @@
 """Why an artifact had to be made: which of its name is nearest, and what differs.
 
 Nobody needs this to be right in order to be served right: whatever goes wrong here, nothing is said. It is asked on a
-miss only, and looks at no more than the newest artifacts.
+miss only, and compares no more than the newest of the artifacts that a short look at the store has found.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from itertools import islice
 from typing import Any, Final
 
 from .keys import ArtifactKey
-from .stores import Store
+from .stores import Entry, Store
 
 __all__ = ["differences", "why"]
 
-_LISTED: Final = 2_000  # files; a page or two of a bucket's listing
-_COMPARED: Final = 10  # artifacts
+_LISTED: Final = 20_000  # files; a fraction of a second on a disk, 20 pages of a bucket's listing
+_COMPARED: Final = 10  # artifacts, the newest of these
 _SHOWN: Final = 3  # differences
 _LONGEST: Final = 40  # characters of a value
 
@@ -39,13 +39,15 @@ def why(store: Store, key: ArtifactKey, tree: Mapping[str, Any]) -> str:
         Its params tree in the readable form, as ``params.json`` has it.
     """
     found: list[tuple[int, str, list[str]]] = []
+    newest: list[Entry] = []
     with suppress(Exception):
         files = islice(store.list(key.payload_name), _LISTED)
         trees = (entry for entry in files if entry.path.endswith("/params.json") and f"/{key}/" not in entry.path)
-        for entry in nlargest(_COMPARED, trees, key=lambda entry: entry.modified):
-            other = json.loads(store.read(entry.path))
-            unlike = differences(other, json.loads(json.dumps(tree)))
-            if unlike:
+        newest = nlargest(_COMPARED, trees, key=lambda entry: entry.modified)
+        tree = json.loads(json.dumps(tree))
+    for entry in newest:
+        with suppress(Exception):
+            if unlike := differences(json.loads(store.read(entry.path)), tree):
                 found.append((len(unlike), entry.path.split("/")[-2], unlike))
     if not found:
         return ""

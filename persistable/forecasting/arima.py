@@ -21,8 +21,9 @@ from typing import Any, ClassVar, Final, TextIO
 import numpy as np
 
 from ..exceptions import ForecastingError, MissingDependencyError, ParamsError
-from .forecaster import Fitting, Forecaster, Rows, one_thread
+from .forecaster import Fitting, Forecaster, one_thread
 from .model import ModelP, ModelParams
+from .rows import Rows
 from .transforms import Array, Path
 
 __all__ = ["Arima", "ArimaP", "ArimaParams"]
@@ -30,6 +31,12 @@ __all__ = ["Arima", "ArimaP", "ArimaParams"]
 _TRENDS: Final = ("n", "c", "t", "ct")
 
 _HOME: Final = "statsmodels.tsa.arima.model"
+
+_GAIN: Final = 0.01
+"""How much more likely what a search on scaled values finds must be to be taken: in the logarithm of the likelihood."""
+
+_ODD: Final = 5.0
+"""How many times as large as the fit says its errors may be before something is wrong with the numbers."""
 
 _CLOSE: Final = 1e-9
 """By how much two log likelihoods may differ, per row: another processor rounds otherwise, another formula is far off.
@@ -144,12 +151,8 @@ class Arima(Forecaster):
         name = _name(spec)
         try:
             with _one_thread(), _heard() as texts:
-                found = _searched(spec, rows, params.maxiter)
-                if not found["converged"] and found["iterations"] < params.maxiter:
-                    # Of small values, such as daily returns, the search breaks off: its stopping rule is not relative.
-                    scaled = _searched(spec, rows, params.maxiter, scale=float(np.nanstd(rows.values)))
-                    found = scaled if scaled["converged"] else found
-                results = _filtered(_model(spec, rows), found["values"])
+                found, results = _found(spec, rows, params.maxiter)
+                singular = _is_singular(spec, rows, results)
         except np.linalg.LinAlgError as error:
             raise ForecastingError(
                 f"{name} cannot be fitted to these {len(rows.values)} rows: a matrix is singular ({error}). Choose "
@@ -173,7 +176,13 @@ class Arima(Forecaster):
                 f"{name} has no likely parameters: statsmodels found {found['values']}, with a log likelihood of "
                 f"{found['loglik']}. Choose lower orders, or another transform."
             )
-        if not found["converged"]:
+        if singular:
+            found["converged"] = False
+            fitting.warn(
+                f"{name} is numerically singular: its forecasts or their errors are no numbers, or have nothing to do "
+                f"with the values that are known. Choose lower orders, or another transform."
+            )
+        elif not found["converged"]:
             fitting.warn(_told(name, iterations, params.maxiter))
         fitting.metrics |= {key: found[key] for key in ("converged", "loglik", "aic", "bic")}
         fitting.metrics |= {"iterations": iterations, "fit_warnings": list(dict.fromkeys(texts))}
@@ -198,27 +207,7 @@ class Arima(Forecaster):
     def _path(self, steps: int, future: Rows) -> Path:
         exogenous = future.exogenous if future.exogenous.shape[1] else None
         with _one_thread():
-            forecast = self._results.get_forecast(steps, exog=exogenous)
-            return Path(np.asarray(forecast.predicted_mean), np.asarray(forecast.se_mean), self._se_of_sum(steps))
-
-    def _se_of_sum(self, steps: int) -> Array:
-        """Return the standard error of the sum of the first values to come.
-
-        What is not known of the state at the end of the history, and each shock after it, moves all later values: by
-        the psi weights, the design times powers of the transition, which add up in the sum.
-        """
-        space = self._results.model.ssm
-        transition, shock = space["transition"], space["selection"]
-        reach = np.empty((steps, len(transition)))
-        weights = space["design"][0]
-        for step in range(steps):
-            reach[step] = weights
-            weights = weights @ transition
-        reach = np.cumsum(reach, axis=0)
-        of_state = (reach @ self._results.predicted_state_cov[:, :, -1] * reach).sum(axis=1)
-        psi = reach @ shock
-        of_shocks = np.cumsum((psi @ space["state_cov"] * psi).sum(axis=1))
-        return np.asarray(np.sqrt(of_state + np.concatenate([[0.0], of_shocks[:-1]])))
+            return _path_of(self._results, steps, exogenous)
 
     def _one_step(self, test: Rows) -> tuple[Array, Array]:
         results, model = self._results, self._results.model
@@ -243,8 +232,8 @@ class Arima(Forecaster):
 
     @property
     def n_parameters(self) -> int:
-        """How many numbers were fitted, the variance of the errors among them."""
-        return len(self.payload["values"])
+        """How many coefficients were fitted: trend, exogenous, AR and MA terms. The variance of the errors is none."""
+        return len(self.payload["values"]) - 1
 
     def summary(self) -> str:
         """Return orders, parameters and likelihood, as a text of several lines."""
@@ -267,7 +256,7 @@ class Arima(Forecaster):
             *(f"{name:<{width}}{value:>15.6g}" for name, value in table),
         ]
         if not payload["converged"]:
-            lines.append("The search for the parameters has not converged.")
+            lines.append("The fit has not converged.")
         return "\n".join(lines)
 
 
@@ -311,6 +300,12 @@ def _n_lost(spec: Mapping[str, Any]) -> int:
     return int(d + D * s)
 
 
+def _longest_lag(spec: Mapping[str, Any]) -> int:
+    p, _, q = spec["order"]
+    P, _, Q, s = spec["seasonal_order"]
+    return int(max(p + P * s, q + Q * s))
+
+
 def _n_trend(trend: str) -> int:
     return 0 if trend == "n" else len(trend)
 
@@ -318,8 +313,8 @@ def _n_trend(trend: str) -> int:
 def _check_enough(rows: Rows, spec: Mapping[str, Any]) -> None:
     """Raise ForecastingError if there are fewer values than the orders reach back, and numbers to be fitted."""
     p, _, q = spec["order"]
-    P, _, Q, s = spec["seasonal_order"]
-    lost, longest = _n_lost(spec), max(p + P * s, q + Q * s)
+    P, _, Q, _ = spec["seasonal_order"]
+    lost, longest = _n_lost(spec), _longest_lag(spec)
     n_parameters = _n_trend(spec["trend"]) + rows.exogenous.shape[1] + p + q + P + Q + 1
     needed = lost + longest + n_parameters + 1
     n = int(np.isfinite(rows.values).sum())
@@ -359,6 +354,68 @@ def _filtered(model: Any, values: Any) -> Any:
     names = import_module("statsmodels.tsa.statespace.kalman_filter")
     spared = names.MEMORY_NO_FILTERED | names.MEMORY_NO_GAIN | names.MEMORY_NO_SMOOTHING
     return model.filter(np.array(values, float), cov_type="none", conserve_memory=spared)
+
+
+def _path_of(results: Any, steps: int, exogenous: Array | None) -> Path:
+    """Return what comes after the rows that were filtered."""
+    forecast = results.get_forecast(steps, exog=exogenous)
+    return Path(np.asarray(forecast.predicted_mean), np.asarray(forecast.se_mean), _se_of_sum(results, steps))
+
+
+def _se_of_sum(results: Any, steps: int) -> Array:
+    """Return the standard error of the sum of the first values to come.
+
+    What is not known of the state at the end of the history, and each shock after it, moves all later values: by the
+    psi weights, the design times powers of the transition, which add up in the sum.
+    """
+    space = results.model.ssm
+    transition, shock = space["transition"], space["selection"]
+    reach = np.empty((steps, len(transition)))
+    weights = space["design"][0]
+    for step in range(steps):
+        reach[step] = weights
+        weights = weights @ transition
+    reach = np.cumsum(reach, axis=0)
+    of_state = (reach @ results.predicted_state_cov[:, :, -1] * reach).sum(axis=1)
+    psi = reach @ shock
+    of_shocks = np.cumsum((psi @ space["state_cov"] * psi).sum(axis=1))
+    return np.asarray(np.sqrt(of_state + np.concatenate([[0.0], of_shocks[:-1]])))
+
+
+def _is_singular(spec: Mapping[str, Any], rows: Rows, results: Any) -> bool:
+    """Return whether the filter has broken down, as it does where terms cancel each other: nothing else tells."""
+    exogenous = np.repeat(rows.exogenous[-1:], 12, axis=0) if rows.exogenous.shape[1] else None
+    path = _path_of(results, 12, exogenous)  # the same numbers as a forecast of one step, and more
+    errors = results.resid[_n_lost(spec) + _longest_lag(spec) :]  # the first ones are those of a state not yet known
+    usable = np.isfinite(path).all() and np.min(path[1:]) > 0
+    return not (usable and np.mean(errors**2) <= _ODD**2 * results.params[-1])
+
+
+def _found(spec: Mapping[str, Any], rows: Rows, maxiter: int) -> tuple[dict[str, Any], Any]:
+    """Return the parameters that are taken, and what the filter makes of them.
+
+    The stopping rule of the search is not relative: of small values, such as daily returns, it breaks off, or believes
+    to be done when it is not. Then it searches on scaled values too. Where it does well, nothing is changed.
+    """
+    found = _searched(spec, rows, maxiter)
+    results = _filtered(_model(spec, rows), found["values"])
+    scale = float(np.std(_differenced(spec, rows)))
+    if scale > 0 and not (found["converged"] and 0.1 <= scale <= 10):
+        with contextlib.suppress(np.linalg.LinAlgError):  # there is what has been found already
+            other = _searched(spec, rows, maxiter, scale)
+            other_results = _filtered(_model(spec, rows), other["values"])
+            more = other_results.llf - np.nan_to_num(results.llf, nan=-np.inf)
+            if more > _GAIN or (more > -_GAIN and other["converged"] and not found["converged"]):
+                return other, other_results
+    return found, results
+
+
+def _differenced(spec: Mapping[str, Any], rows: Rows) -> Array:
+    values = rows.values[np.isfinite(rows.values)]
+    *_, D, _, s = spec["seasonal_order"]
+    for _ in range(D):
+        values = values[s:] - values[:-s]
+    return np.diff(values, spec["order"][1])
 
 
 def _searched(spec: Mapping[str, Any], rows: Rows, maxiter: int, scale: float = 1.0) -> dict[str, Any]:

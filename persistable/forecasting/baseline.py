@@ -19,9 +19,10 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 
 from ..exceptions import ForecastingError, ParamsError
-from .forecaster import Fitting, Forecaster, Rows
+from .forecaster import Fitting, Forecaster
 from .linear import errors_of_path
 from .model import ModelP, ModelParams
+from .rows import Rows
 from .transforms import Array, Path
 
 __all__ = ["Baseline", "BaselineP", "BaselineParams"]
@@ -151,7 +152,7 @@ class Baseline(Forecaster):
 
     @property
     def n_parameters(self) -> int:
-        """How many numbers were fitted: the drift, if there is one."""
+        """How many coefficients were fitted: the drift, if there is one. The variance of the errors is none."""
         return int(self.payload["kind"] == "drift")
 
     def summary(self) -> str:

@@ -11,7 +11,6 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,7 +30,7 @@ from ..fileio.json import JsonFileIO
 from ..keys import ArtifactKey
 from ..manifest import Manifest
 from ..stores import DataDir, Store, store_for
-from .forecaster import _FAMILIES, Forecaster, forecaster_of
+from .forecaster import Forecaster, family_of, forecaster_of
 from .model import ModelP
 from .split import rows_in
 
@@ -42,6 +41,7 @@ NAME: Final = "deployment.json"
 _FILE_NAME = re.compile(r"\w[\w.-]*\.json", re.ASCII)
 _PAYLOAD_NAME = re.compile(r"[\w-][\w.-]*", re.ASCII)
 _KEY = re.compile(r"[0-9a-f]{32}")
+_FAMILY = re.compile(r".+", re.DOTALL)  # whatever a class calls itself; it is looked up, and never a path
 
 
 def deploy(
@@ -132,11 +132,12 @@ def load_champion(data_dir: DataDir, name: str = NAME, *, latest: bool = True) -
     ArtifactCorruptError
         If one of them is not what was written.
     ForecastingError
-        If the file is not what was written.
+        If the file is not what was written, or the model is of a family that is defined elsewhere, and its module has
+        not been imported.
     """
     store, name = _place(data_dir, name)
     record = _read(store, name)
-    import_module(f".{_FAMILIES[record['family']][0]}", __package__)  # a family may bring a format of its own
+    family_of(record["family"])  # which may bring a format of its own
     chain = _Chain(store, name, record)
     payload, manifest = chain.load("model", record["payload_name"], record["key"], JsonFileIO())
     upstreams, window = manifest.dependencies, manifest.params.get("window")
@@ -215,7 +216,7 @@ def _read(store: Store, name: str) -> dict[str, Any]:
         raise _broken(store, name, f"it is no JSON ({error})") from None
     if not isinstance(record, dict):
         raise _broken(store, name, f"it holds a {type(record).__name__}")
-    expected: dict[str, Any] = {"payload_name": _PAYLOAD_NAME, "key": _KEY, "family": re.compile("|".join(_FAMILIES))}
+    expected: dict[str, Any] = {"payload_name": _PAYLOAD_NAME, "key": _KEY, "family": _FAMILY}
     for field, pattern in expected.items():
         if not isinstance(found := record.get(field), str) or not pattern.fullmatch(found):
             raise _broken(store, name, f"{field!r} is {found!r}")

@@ -12,14 +12,15 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import warnings
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache
-from hashlib import sha256
 from importlib import import_module
 from importlib.util import find_spec
+from math import isfinite
+from numbers import Real
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
@@ -27,31 +28,31 @@ import numpy as np
 import pandas as pd
 
 from ..exceptions import ForecastingError, MissingDependencyError, ParamsError
+from .plots import check_last, plot_forecast
+from .rows import (
+    Rows,
+    check_follows,
+    check_rows,
+    dates_of,
+    digest_of_rows,
+    future_index,
+    missing_from,
+    rows_of,
+)
 from .transforms import Array, Path, levels_of_path, levels_of_steps, transformed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["Fitting", "Forecaster", "Rows", "digest_of_rows", "forecaster_of", "future_index", "one_thread"]
+__all__ = ["Fitting", "Forecaster", "family_of", "forecaster_of", "one_thread"]
 
+_OURS: Final = frozenset({"arima", "baseline", "linear", "lstm"})
+"""Families that are modules here, imported when one is needed."""
 
-@dataclass(frozen=True)
-class Rows:
-    """Rows of a series, as a model sees them.
+_ROUNDING: Final = 1e-12  # what differs by less of itself is constant
 
-    Attributes
-    ----------
-    index : DatetimeIndex, length n
-        The dates.
-    values : ndarray of float64, shape (n,)
-        The target, transformed.
-    exogenous : ndarray of float64, shape (n, k)
-        The exogenous columns, as they are; k may be 0.
-    """
-
-    index: pd.DatetimeIndex
-    values: Array
-    exogenous: Array
+_families: dict[str, type[Forecaster]] = {}
+"""Name -> class, of what has been imported."""
 
 
 @dataclass
@@ -108,6 +109,23 @@ class Forecaster(ABC):
         self.transform: str = payload["transform"]
         self.rows = rows_of(history, self.transform)
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Make a family known by its name, so that :func:`.load_champion` finds it."""
+        super().__init_subclass__(**options)
+        family = cls.__dict__.get("family")
+        if family is None:
+            return
+        if family in _OURS and cls.__module__ != f"{__package__}.{family}":
+            raise ParamsError(f"{cls.__qualname__}: there is a family {family!r} already. Choose another name.")
+        _families[family] = cls
+
+    def __repr__(self) -> str:
+        known = "goes on after" if self.payload.get("extended") else "fitted to"
+        return (
+            f"<{type(self).__qualname__} of {self.history.columns[0]!r}, {known} {len(self.history)} rows up to "
+            f"{self.history.index[-1]:%Y-%m-%d}>"
+        )
+
     # -----------------------------------------------------------------------------------------------------------------
     # What a family says
 
@@ -134,7 +152,7 @@ class Forecaster(ABC):
     @property
     @abstractmethod
     def n_parameters(self) -> int:
-        """How many numbers were fitted: of two models that are equally good, the one with fewer is simpler."""
+        """How many coefficients were fitted, the variance of the errors aside: of equals, who has fewer is simpler."""
 
     @abstractmethod
     def summary(self) -> str:
@@ -143,13 +161,11 @@ class Forecaster(ABC):
     @classmethod
     def with_choice(cls, params: Any, choice: Mapping[str, Any]) -> Any:
         """Return `params` with what a study has chosen."""
-        from dataclasses import replace
-
-        unknown = choice.keys() - set(params.to_dict())
-        if unknown:
+        known = [name for name in params.to_dict() if name != "window"]
+        if unknown := sorted(choice.keys() - set(known)):
             raise ParamsError(
-                f"{type(params).__name__} has no {', '.join(sorted(unknown))}, which the study has chosen. "
-                f"Search for {', '.join(params.to_dict())}."
+                f"{type(params).__name__} has no setting {', '.join(unknown)} that a study could choose. "
+                f"Search for {', '.join(known)}."
             )
         return replace(params, **choice)
 
@@ -183,17 +199,27 @@ class Forecaster(ABC):
         ForecastingError
             If there are missing values, or the target is constant, or there are too few rows.
         """
+        if _families.get(cls.family) is not cls:
+            raise ParamsError(
+                f"{cls.__qualname__} goes by the family {cls.family!r}, which is another class, and what it fits would "
+                f"be loaded as that. Give it a name of its own: family = {cls.__qualname__.lower()!r}."
+            )
         check_rows(history)
         rows = rows_of(history, transform)
         seen = rows.values[np.isfinite(rows.values)]
-        if len(seen) == 0 or np.ptp(seen) == 0:
+        if len(seen) == 0 or np.ptp(seen) <= _ROUNDING * np.abs(seen).max():
             raise ForecastingError(
                 f"{history.columns[0]!r} is constant in the {len(history)} rows from {history.index[0]:%Y-%m-%d} to "
                 f"{history.index[-1]:%Y-%m-%d} (transform={transform!r}): there is nothing to be fitted. Choose other "
                 f"rows, or another transform."
             )
-        with one_thread():
+        with one_thread(), np.errstate(all="ignore"):
             found = cls._fit(rows, params, Fitting() if fitting is None else fitting)
+        if not _is_finite(found):
+            raise ForecastingError(
+                f"The {cls.family} model of {history.columns[0]!r} has settings that are not finite: {found}. Choose "
+                f"another transform, or other units."
+            )
         return {"family": cls.family, "transform": transform, "history": digest_of_rows(history), **found}
 
     def forecast(self, steps: int, exogenous: pd.DataFrame | None = None, *, coverage: float = 0.95) -> pd.DataFrame:
@@ -204,8 +230,8 @@ class Forecaster(ABC):
         steps : int
             How many rows.
         exogenous : DataFrame, `steps` rows, optional
-            The exogenous columns then, for a model that has some; other columns are left out. If it is by date, these
-            are the dates.
+            The exogenous columns then, for a model that has some; other columns are left out. If it is by date, also
+            without columns, these are the dates; else those that follow on the calendar of the series.
         coverage : float
             The probability that a value lies in its interval, above 0 and below 1.
 
@@ -225,33 +251,11 @@ class Forecaster(ABC):
         if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
             raise ParamsError(f"steps must be a whole number, 1 or more; got {steps!r}.")
         width = _width(coverage)
-        columns = list(self.history.columns[1:]) if self.uses_exogenous else []
-        table = np.empty((steps, 0))
-        index = future_index(self.rows.index, int(steps))
-        if columns:
-            if exogenous is None or missing_from(exogenous, columns):
-                absent = columns if exogenous is None else missing_from(exogenous, columns)
-                raise ForecastingError(
-                    f"The model was fitted with the exogenous columns {', '.join(map(repr, columns))}, and needs them "
-                    f"for each step: pass exogenous=, a DataFrame with {steps} rows. Missing: "
-                    f"{', '.join(map(repr, absent))}."
-                )
-            if len(exogenous) != steps or not np.isfinite(exogenous[columns].to_numpy(float)).all():
-                raise ForecastingError(
-                    f"exogenous must have {steps} rows without missing values; it has {len(exogenous)} rows."
-                )
-            table = exogenous[columns].to_numpy(float)
-            if isinstance(exogenous.index, pd.DatetimeIndex):
-                index = exogenous.index
-                if index[0] <= self.history.index[-1]:
-                    raise ForecastingError(
-                        f"exogenous begins on {index[0]}, which is not after the end of the rows that the model knows, "
-                        f"{self.history.index[-1]}. Pass the rows that follow."
-                    )
-        with one_thread():
-            path = self._path(int(steps), Rows(index, np.full(steps, np.nan), table))
+        future = self._future(int(steps), exogenous)
+        with one_thread(), np.errstate(all="ignore"):
+            path = self._path(int(steps), future)
         mean, lower, upper = levels_of_path(path, self._last_level, self.transform, width)
-        return pd.DataFrame({"mean": mean, "lower": lower, "upper": upper}, index=index)
+        return self._forecasts(mean, lower, upper, future.index)
 
     def one_step(self, test: pd.DataFrame, *, coverage: float = 0.95) -> pd.DataFrame:
         """Forecast each row of `test` from all rows before it, without fitting again.
@@ -278,10 +282,21 @@ class Forecaster(ABC):
         levels = test.iloc[:, 0].to_numpy(float)
         previous = np.concatenate([[self._last_level], levels[:-1]])
         values = transformed(np.concatenate([[self._last_level], levels]), self.transform)[1:]
-        with one_thread():
-            mean, se = self._one_step(Rows(_dates(test), values, test.iloc[:, 1:].to_numpy(float)))
+        with one_thread(), np.errstate(all="ignore"):
+            mean, se = self._one_step(Rows(dates_of(test), values, test.iloc[:, 1:].to_numpy(float)))
         low, middle, high = (levels_of_steps(mean + side * width * se, previous, self.transform) for side in (-1, 0, 1))
-        return pd.DataFrame({"mean": middle, "lower": low, "upper": high}, index=test.index)
+        return self._forecasts(middle, low, high, dates_of(test))
+
+    def _forecasts(self, mean: Array, lower: Array, upper: Array, index: pd.DatetimeIndex) -> pd.DataFrame:
+        """Return forecasts as a table, if they are some: an interval may be infinite, a value that is expected not."""
+        found = pd.DataFrame({"mean": mean, "lower": lower, "upper": upper}, index=index)
+        if not np.isfinite(mean).all() or found.isna().to_numpy().any():
+            first = index[int(np.argmax(found.isna().to_numpy().any(axis=1) | ~np.isfinite(mean)))]
+            raise ForecastingError(
+                f"The {self.family} model has no finite forecast for {first:%Y-%m-%d}: what was fitted explodes, or is "
+                f"numerically singular. Choose other settings, or another transform."
+            )
+        return found
 
     def extended(self, rows: pd.DataFrame) -> Self:
         """Return the same model after more rows, from whose end it then forecasts; nothing is fitted again.
@@ -301,17 +316,45 @@ class Forecaster(ABC):
 
     def _following(self, rows: pd.DataFrame, name: str) -> pd.DataFrame:
         """Return `rows` with the columns that the model knows, if they follow the history."""
+        if not isinstance(rows, pd.DataFrame):
+            raise ParamsError(f"{name} must be a DataFrame, with the columns of the series; got {type(rows).__name__}.")
         columns = list(self.history.columns)
         if absent := missing_from(rows, columns):
             raise ForecastingError(f"{name} lacks {', '.join(map(repr, absent))}, which the model was fitted with.")
         rows = rows[columns]
         check_rows(rows)
-        if rows.index[0] <= self.history.index[-1]:
-            raise ForecastingError(
-                f"{name} begins on {rows.index[0]}, which is not after the end of the rows that the model knows, "
-                f"{self.history.index[-1]}. Pass the rows that follow."
-            )
+        check_follows(dates_of(rows), self.rows.index, name)
         return rows
+
+    def _future(self, steps: int, exogenous: pd.DataFrame | None) -> Rows:
+        """Return the rows to come, of which only dates and exogenous columns are known."""
+        columns = list(self.history.columns[1:]) if self.uses_exogenous else []
+        index = future_index(self.rows.index, steps)
+        if not columns:
+            table = np.empty((steps, 0))
+        elif not isinstance(exogenous, pd.DataFrame) or missing_from(exogenous, columns):
+            absent = missing_from(exogenous, columns) if isinstance(exogenous, pd.DataFrame) else columns
+            raise ForecastingError(
+                f"The model was fitted with the exogenous columns {', '.join(map(repr, columns))}, and needs them for "
+                f"each step: pass exogenous=, a DataFrame with {steps} rows. Missing: {', '.join(map(repr, absent))}."
+            )
+        else:
+            try:
+                table = exogenous[columns].to_numpy(float)
+            except (TypeError, ValueError) as error:
+                raise ForecastingError(f"exogenous must have numbers in each column: {error}.") from None
+            if len(table) != steps or not np.isfinite(table).all():
+                raise ForecastingError(
+                    f"exogenous must have {steps} rows of finite numbers; it has {len(table)} rows, and "
+                    f"{int((~np.isfinite(table)).sum())} missing values."
+                )
+        if isinstance(exogenous, pd.DataFrame) and isinstance(exogenous.index, pd.DatetimeIndex):
+            if len(exogenous) != steps:
+                raise ForecastingError(f"exogenous must have {steps} rows, one for each step; it has {len(exogenous)}.")
+            check_rows(exogenous[columns])
+            check_follows(exogenous.index, self.rows.index, "exogenous")
+            index = exogenous.index
+        return Rows(index, np.full(steps, np.nan), table)
 
     @property
     def residuals(self) -> pd.Series:
@@ -347,7 +390,7 @@ class Forecaster(ABC):
         -------
         matplotlib Axes
         """
-        target = self.history.columns[0]
+        target, last = self.history.columns[0], check_last(last)
         if test is None:
             known = self.history[target].iloc[-last:]
             found = self.forecast(steps or max(1, last // 10), **options)
@@ -363,88 +406,40 @@ class Forecaster(ABC):
         return float(self.history.iloc[:, 0].to_numpy(float)[-1])
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Rows
-
-
-def rows_of(frame: pd.DataFrame, transform: str) -> Rows:
-    """Return the rows as a model sees them."""
-    levels = frame.iloc[:, 0].to_numpy(float)
-    return Rows(_dates(frame), transformed(levels, transform), frame.iloc[:, 1:].to_numpy(float))
-
-
-def check_rows(frame: pd.DataFrame) -> None:
-    """Raise ForecastingError unless rows are by date, in order, each once, and complete."""
-    index = frame.index
-    if len(frame) == 0 or not isinstance(index, pd.DatetimeIndex):
-        raise ForecastingError(f"Rows must be by date, at least one; got {len(frame)} by {type(index).__name__}.")
-    if not index.is_monotonic_increasing or index.has_duplicates:
-        raise ForecastingError("The dates of the rows must be in order, each once. SeriesP sorts out what is not.")
-    finite = np.isfinite(frame.to_numpy(float))
-    if not finite.all():
-        row, column = np.argwhere(~finite)[0]
-        raise ForecastingError(
-            f"{frame.columns[column]!r} is missing on {index[row]:%Y-%m-%d} ({int((~finite).sum())} missing values in "
-            f"all). SeriesP(missing=…) says what is to become of them."
-        )
-
-
-def missing_from(frame: pd.DataFrame, columns: Sequence[str]) -> list[str]:
-    """Return the columns that a frame lacks."""
-    return [column for column in columns if column not in frame.columns]
-
-
-def digest_of_rows(frame: pd.DataFrame) -> str:
-    """Return a digest of the dates, the names of the columns, and the values, to the last bit; 32 hex digits."""
-    digest = sha256("\0".join(map(str, frame.columns)).encode())
-    digest.update(_dates(frame).as_unit("ns").asi8.astype("<i8").tobytes())
-    digest.update(np.ascontiguousarray(frame.to_numpy(float), dtype="<f8").tobytes())
-    return digest.hexdigest()[:32]
-
-
-def future_index(index: pd.DatetimeIndex, steps: int) -> pd.DatetimeIndex:
-    """Return the dates that follow: by the frequency, where there is one; working days; or else by the usual distance.
-
-    Examples
-    --------
-    >>> future_index(pd.DatetimeIndex(["2024-01-01", "2024-02-01", "2024-03-01"]), 2).strftime("%Y-%m-%d").tolist()
-    ['2024-04-01', '2024-05-01']
-    >>> future_index(pd.DatetimeIndex(["2024-03-27", "2024-03-28", "2024-04-02"]), 2).strftime("%Y-%m-%d").tolist()
-    ['2024-04-03', '2024-04-04']
-    """
-    recent = index[-100:]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # a later pandas returns an offset, which will do as well
-        frequency: Any = pd.infer_freq(recent) if len(recent) > 2 else None
-    if frequency is None:
-        distance = pd.Timedelta(np.median(np.diff(recent.asi8)) if len(recent) > 1 else 1, unit=recent.unit)
-        working = distance == pd.Timedelta(days=1) or (len(recent) < 5 and distance < pd.Timedelta(days=5))
-        frequency = "B" if working and (recent.day_of_week < 5).all() else distance
-    return pd.date_range(index[-1], periods=steps + 1, freq=frequency, name=index.name)[1:]
-
-
-def _dates(frame: pd.DataFrame) -> pd.DatetimeIndex:
-    assert isinstance(frame.index, pd.DatetimeIndex)
-    return frame.index
-
-
 def _width(coverage: float) -> float:
     """Return how many standard errors to either side of the mean cover that much of a normal distribution."""
-    if isinstance(coverage, bool) or not isinstance(coverage, int | float) or not 0 < coverage < 1:
+    if isinstance(coverage, bool) or not isinstance(coverage, Real) or not 0 < coverage < 1:
         raise ParamsError(f"coverage must be above 0 and below 1, got {coverage!r}.")
-    return NormalDist().inv_cdf((1 + coverage) / 2)
+    return NormalDist().inv_cdf((1 + float(coverage)) / 2)
+
+
+def _is_finite(value: Any) -> bool:
+    """Return whether all floats in plain values are finite; tensors are the family's own business."""
+    if isinstance(value, Mapping):
+        return all(map(_is_finite, value.values()))
+    if isinstance(value, list):
+        return all(map(_is_finite, value))
+    return not isinstance(value, float) or isfinite(value)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # The machine
 
 
-def one_thread() -> contextlib.AbstractContextManager[Any]:
-    """Let BLAS work with one thread: small systems are solved faster by one, and always to the same last bit."""
-    controller = _controller(frozenset(name for name in _WITH_BLAS if name in sys.modules))
-    limits: contextlib.AbstractContextManager[Any] = controller.limit(limits=1, user_api="blas")
-    return limits
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Let BLAS work with one thread: small systems are solved faster by one, and always to the same last bit.
 
+    How many it takes belongs to the process, so one thread of Python at a time is in here: others wait. Who wants to
+    fit several models at once takes several processes.
+    """
+    with _one_at_a_time:
+        loaded = frozenset(name for name in _WITH_BLAS if name in sys.modules)
+        with _controller(loaded).limit(limits=1, user_api="blas"):
+            yield
+
+
+_one_at_a_time = threading.RLock()
 
 _WITH_BLAS: Final = ("numpy.linalg", "scipy.linalg", "torch")
 """Modules that may load a BLAS of their own."""
@@ -461,48 +456,27 @@ def _controller(loaded: frozenset[str]) -> Any:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Pictures
-
-
-def plot_forecast(
-    known: pd.Series, found: pd.DataFrame, label: str, *, ax: Axes | None = None, coverage: float = 0.95
-) -> Axes:
-    """Plot what is known, and a forecast with its interval."""
-    if ax is None:
-        ax = new_axes()
-    ax.plot(known.index, known.to_numpy(), color="black", linewidth=1.2, label=str(known.name))
-    ax.fill_between(
-        found.index, found["lower"], found["upper"], color="tab:orange", alpha=0.25, linewidth=0,
-        label=f"{coverage:.0%} interval",
-    )  # fmt: skip
-    ax.plot(found.index, found["mean"], color="tab:orange", linewidth=1.2, label=label)
-    ax.legend(frameon=False, loc="upper left")
-    return ax
-
-
-def new_axes(width: float = 10, height: float = 5) -> Axes:
-    """Return axes in a figure of their own, which a notebook shows and no process keeps: pyplot is not asked."""
-    if find_spec("matplotlib") is None:
-        raise MissingDependencyError.of("matplotlib", extra="forecasting", purpose="A plot")
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained").subplots()
-
-
-# ---------------------------------------------------------------------------------------------------------------------
 # Families
-
-
-_FAMILIES: Final = {
-    "baseline": ("baseline", "Baseline"),
-    "linear": ("linear", "Linear"),
-    "arima": ("arima", "Arima"),
-    "lstm": ("lstm", "Lstm"),
-}
 
 
 def forecaster_of(payload: Mapping[str, Any], history: pd.DataFrame) -> Forecaster:
     """Return the forecaster that a payload describes, whichever family it is of."""
-    module, name = _FAMILIES[payload["family"]]
-    found: Forecaster = getattr(import_module(f".{module}", __package__), name)(payload, history)
-    return found
+    return family_of(payload["family"])(payload, history)
+
+
+def family_of(name: str) -> type[Forecaster]:
+    """Return the class of a family: one of ours, or one that has been imported.
+
+    Raises
+    ------
+    ForecastingError
+        If it is not known here.
+    """
+    if name in _OURS:
+        import_module(f".{name}", __package__)
+    if name not in _families:
+        raise ForecastingError(
+            f"The family {name!r} is not known here. Import the module that defines it, a Forecaster with "
+            f"family = {name!r}, and try again."
+        )
+    return _families[name]

@@ -6,7 +6,8 @@ trend next to a log return costs no digits. What is kept are the coefficients of
 References
 ----------
 .. [1] Hastie, T., Tibshirani, R., and Friedman, J. (2009), *The Elements of Statistical Learning*, 2nd ed., section
-   3.4.1; exercise 3.12 for ridge regression as least squares with additional rows.
+   3.4.1, with the effective degrees of freedom (3.50); exercise 3.12 for ridge regression as least squares with
+   additional rows.
 .. [2] Box, G. E. P., Jenkins, G. M., Reinsel, G. C., and Ljung, G. M. (2015), *Time Series Analysis*, 5th ed.,
    section 5.2, for the errors of several steps by psi weights.
 .. [3] Hyndman, R. J., and Athanasopoulos, G. (2021), *Forecasting: Principles and Practice*, 3rd ed., sections 5.5 and
@@ -26,8 +27,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..exceptions import ForecastingError, ParamsError
-from .forecaster import Fitting, Forecaster, Rows
+from .forecaster import Fitting, Forecaster
 from .model import ModelP, ModelParams
+from .rows import Rows
 from .transforms import Array, Path
 
 __all__ = ["Linear", "LinearP", "LinearParams", "errors_of_path"]
@@ -169,7 +171,7 @@ class Linear(Forecaster):
                 f"{k} features with an intercept need at least {k + 2}. Take more rows, or fewer lags."
             )
         solution = _least_squares(features, target, params.alpha)
-        if solution.rank < k:
+        if solution.rank < k and params.alpha == 0:
             fitting.warn(
                 f"{k - solution.rank} of {k} features are constant, or sums of others: their coefficients are not "
                 f"unique, and the smallest were taken. Leave out what says the same twice, or set alpha above 0."
@@ -178,12 +180,11 @@ class Linear(Forecaster):
         coefficients = dict(zip(names, solution.coefficients.tolist(), strict=True))
         found |= {"alpha": params.alpha, "intercept": solution.intercept, "coefficients": coefficients}
         errors = target - _predicted(found, columns, len(usable))[usable]
-        degrees_of_freedom = n - 1 - solution.rank
-        sigma = sqrt(float(errors @ errors) / degrees_of_freedom)
+        sigma = sqrt(float(errors @ errors) / (n - 1 - solution.effective))
         standard_errors = None
         if solution.unit_errors is not None:
             standard_errors = dict(zip(["intercept", *names], (sigma * solution.unit_errors).tolist(), strict=True))
-        return found | {"rows": n, "sigma": sigma, "standard_errors": standard_errors}
+        return found | {"rows": n, "rank": solution.rank, "sigma": sigma, "standard_errors": standard_errors}
 
     def _path(self, steps: int, future: Rows) -> Path:
         payload, n = self.payload, len(self.rows.values)
@@ -218,8 +219,11 @@ class Linear(Forecaster):
 
     @property
     def n_parameters(self) -> int:
-        """How many coefficients there are, with the intercept."""
-        return 1 + len(self.payload["coefficients"])
+        """How many coefficients were fitted: the intercept, and those of features that do not follow from others.
+
+        A ridge penalty makes them smaller, but no fewer. The variance of the errors is none.
+        """
+        return 1 + int(self.payload["rank"])
 
     @property
     def largest_root(self) -> float:
@@ -331,6 +335,8 @@ class _Solution:
         Likewise not scaled.
     rank : int
         How many features are independent of each other.
+    effective : float
+        How many of them the fit has used up: `rank` without a penalty, which takes a part of each [1]_.
     unit_errors : ndarray of float64, shape (k + 1,), or None
         Standard errors of intercept and coefficients, for noise of standard deviation 1. None where they mean nothing:
         with a penalty, coefficients are biased, and with a lower rank they are arbitrary.
@@ -339,6 +345,7 @@ class _Solution:
     intercept: float
     coefficients: Array
     rank: int
+    effective: float
     unit_errors: Array | None
 
 
@@ -353,13 +360,17 @@ def _least_squares(features: Array, target: Array, alpha: float) -> _Solution:
     if alpha > 0:
         design = np.vstack([design, sqrt(alpha) * np.eye(k)])
         wanted = np.concatenate([wanted, np.zeros(k)])
-    slopes, _, rank, _ = np.linalg.lstsq(design, wanted, rcond=None)
+    slopes = np.linalg.lstsq(design, wanted, rcond=None)[0]
     coefficients = slopes / scale
+    # Those of the features without the additional rows; what rounding has left of a 0 is cut off as lstsq() does.
+    singular = np.linalg.svd(standardised, compute_uv=False)
+    singular = singular[singular > np.finfo(float).eps * max(n, k) * singular.max(initial=0.0)]
+    rank, effective = len(singular), float(np.sum(singular**2 / (singular**2 + alpha)))
     unit_errors = None
     if alpha == 0 and rank == k:
         inverse = np.linalg.inv(np.linalg.qr(standardised, mode="r")) / scale[:, None]
         unit_errors = np.sqrt([1 / n + ((centre @ inverse) ** 2).sum(), *(inverse**2).sum(axis=1)])
-    return _Solution(level - float(centre @ coefficients), coefficients, int(rank), unit_errors)
+    return _Solution(level - float(centre @ coefficients), coefficients, rank, effective, unit_errors)
 
 
 def errors_of_path(psi: Array) -> tuple[Array, Array]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from logging import Logger
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -55,7 +55,7 @@ class ModelP(Persistable["dict[str, Any]", ModelParamsT]):
     data_dir : path, URL or Store
         Where it is kept.
     params : ModelParams, optional
-        The family's; its defaults, if not given.
+        The family's; if not given, those that the study of `best_p` was made with, or else the defaults.
     series_p : SeriesP
         The series.
     split_p : SplitP
@@ -72,7 +72,7 @@ class ModelP(Persistable["dict[str, Any]", ModelParamsT]):
     Raises
     ------
     ParamsError
-        If the split is one of another series.
+        If the split is one of another series, or the study was judged by another split.
 
     Notes
     -----
@@ -99,10 +99,11 @@ class ModelP(Persistable["dict[str, Any]", ModelParamsT]):
         split_p.check_series(series_p)
         upstreams: dict[str, Persistable[Any, Any]] = {"series": series_p, "split": split_p}
         if best_p is not None:
+            self._check_choice(best_p, split_p)
             upstreams["best"] = best_p
         super().__init__(
             data_dir,
-            self.params_class() if params is None else params,  # type: ignore[arg-type]
+            self._default_params(best_p) if params is None else params,
             upstreams,
             payload_name=payload_name,
             payload_io=self._payload_io(),
@@ -113,6 +114,21 @@ class ModelP(Persistable["dict[str, Any]", ModelParamsT]):
         self.split_p = split_p
         self.best_p = best_p
         self.__forecaster: tuple[Mapping[str, Any], Forecaster] | None = None
+
+    @classmethod
+    def _default_params(cls, best_p: BestParamsP | None) -> Any:
+        model = None if best_p is None else getattr(best_p.study_p.params, "model", None)
+        return replace(model) if type(model) is cls.params_class else cls.params_class()
+
+    @staticmethod
+    def _check_choice(best_p: BestParamsP, split_p: SplitP) -> None:
+        judged_by = getattr(best_p.study_p, "split_p", None)  # a study of the user's own may know of none
+        if judged_by is not None and judged_by is not split_p and judged_by.key != split_p.key:
+            raise ParamsError(
+                f"The study {best_p.study_p.payload_name} was judged by the split {judged_by.key}, and the model is "
+                f"fitted by {split_p.key}: the study may have seen the rows that the model is to be judged by. Make a "
+                f"study by the same split."
+            )
 
     def _payload_io(self) -> FileIO[Any]:
         return JsonFileIO()
@@ -154,7 +170,8 @@ class ModelP(Persistable["dict[str, Any]", ModelParamsT]):
 
     def _warn(self, message: str) -> None:
         """Tell the user, and whoever reads the manifest: nothing that was doubtful is to be lost on the way."""
-        self.logger.warning(message)
+        window = f" (window {self.params.window})" if self.split_p.n_windows > 1 else ""
+        self.logger.warning(f"{self.payload_name}{window}: {message}")
         self.metrics["warnings"] = [*self.metrics.get("warnings", []), message]
 
     @property

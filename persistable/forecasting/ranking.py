@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from logging import Logger
@@ -20,8 +21,8 @@ from ..params import PersistableParams
 from ..stores import DataDir
 from .deployment import NAME, deploy
 from .evaluation import EvaluationP
-from .forecaster import new_axes
 from .model import ModelP
+from .plots import new_axes
 from .scores import diebold_mariano, moves
 from .transforms import Array
 
@@ -65,14 +66,16 @@ class RankingP(Persistable["dict[str, Any]", RankingParams]):
     The model with the best metric is the reference. Those whose difference to it may be chance (see
     :func:`.diebold_mariano`) tie with it, and the simplest of these is the champion: that with the fewest parameters,
     then with the better metric, then by name. The next ones by metric are challenger and candidate. The champion beats
-    the baseline if it is better than the best one, and not by chance.
+    the baseline if it is better than the best one, and not by chance. A model that has no finite metric comes last, and
+    is never champion.
 
     Parameters
     ----------
     data_dir : path, URL or Store
         Where it is kept.
     evaluations : sequence of EvaluationP
-        Of one baseline at least, and of one other model at least; made by the same rows, in the same way.
+        Of one baseline at least, and of one other model at least; made by the same rows, in the same way. They may be
+        of series that differ in their transform, or in their exogenous columns.
     params : RankingParams, optional
         By what they are compared.
     payload_name : str, optional
@@ -92,17 +95,20 @@ class RankingP(Persistable["dict[str, Any]", RankingParams]):
     ParamsError
         If two models have one name, or there is no baseline, or nothing else.
     ForecastingError
-        If they were not judged by the same rows; as far as keys do not tell, when the payload is made.
+        If they were not judged by the same rows in the same way; as far as params do not tell, when the payload is
+        made. And if no model, or no baseline, has the metric.
 
     Notes
     -----
-    The payload is a dict of plain values: ``metric``, ``alpha``, ``how``, ``rows``, ``split`` (its key), ``models`` and
-    ``baselines`` (in order, with ``rank``, ``name``, ``family``, ``role``, ``key``, ``n_parameters``, ``metrics``,
+    The payload is a dict of plain values: ``metric``, ``alpha``, ``how``, ``rows``, ``rows_digest``, ``models``
+    and ``baselines`` (in order, with ``rank``, ``name``, ``family``, ``role``, ``key``, ``n_parameters``, ``metrics``,
     ``p_value`` of the difference to the reference, ``tie``, ``warnings``), ``reference``, ``champion``, ``baseline``
     (the best one), ``beats_baseline``, and ``p_value_baseline`` of the champion's difference to it.
 
-    Losses are squared errors for RMSE, absolute ones for MAE and MASE, and missed directions. A path of one window
-    is one observation: by ``how="forecast"`` and a single window, all models tie.
+    Losses are squared errors for RMSE, absolute ones for MAE, scaled ones for MASE, and missed directions. By
+    ``how="forecast"``, the path of a window is one observation, its mean loss: with a single window, all models tie.
+    Where the mean loss of the windows is smaller for one model, and the metric of all rows better for another, the
+    difference tells nothing, and its p-value is 1.
 
     Examples
     --------
@@ -117,8 +123,9 @@ class RankingP(Persistable["dict[str, Any]", RankingParams]):
     >>> split_p = SplitP(folder, SplitParams.hold_out(100), series_p=series_p)
     >>> models = [kind(folder, series_p=series_p, split_p=split_p) for kind in (BaselineP, LinearP)]
     >>> ranking_p = RankingP(folder, [EvaluationP(folder, model_p) for model_p in models])
-    >>> print(ranking_p.leaderboard().splitlines()[-1])
-    Champion: linear_p: the only model. It beats the baseline baseline_p (p < 0.001).
+    >>> print(ranking_p.leaderboard().partition("Champion: ")[2])
+    linear_p: the only model. It beats the baseline baseline_p
+      (p < 0.001).
     >>> load_champion(ranking_p.deploy()).forecast(2).index.strftime("%Y-%m-%d").tolist()
     ['2024-10-27', '2024-10-28']
     """
@@ -137,7 +144,7 @@ class RankingP(Persistable["dict[str, Any]", RankingParams]):
     ) -> None:
         params = RankingParams() if params is None else params
         self.evaluations = _by_name(evaluations)
-        _check_comparable(self.evaluations, params)
+        _check_comparable(self.evaluations)
         super().__init__(
             data_dir,
             params,
@@ -152,26 +159,29 @@ class RankingP(Persistable["dict[str, Any]", RankingParams]):
         frames = {name: evaluation.payload for name, evaluation in self.evaluations.items()}
         entries = {name: _entry(evaluation) for name, evaluation in self.evaluations.items()}
         first = next(iter(self.evaluations.values()))
-        _check_same_rows({name: evaluation.metrics for name, evaluation in self.evaluations.items()})
         metric, alpha = self.params.metric, self.params.alpha
-        losses = {name: _losses(frame, metric) for name, frame in frames.items()}
-        horizon = 1 if first.params.how == "one_step" else int(frames[first.name]["window"].value_counts().max())
-
-        def p_value(name: str, other: str) -> float:
-            return diebold_mariano(losses[name], losses[other], horizon)
+        _check_same_rows({name: evaluation.metrics for name, evaluation in self.evaluations.items()})
+        if metric == "mase":
+            scales = {name: ", ".join(f"{scale:.9g}" for scale in frame["scale"].unique())
+                      for name, frame in frames.items()}  # fmt: skip
+            _require_equal("scale of the errors", scales)
+        losses = {name: _losses(frame, metric, first.params.how) for name, frame in frames.items()}
 
         def cost(name: str) -> tuple[float, str]:
             value = entries[name]["metrics"][metric]
             return math.inf if value is None else -value if metric == "directional_accuracy" else value, name
+
+        def p_value(name: str, other: str) -> float:
+            return _p_value(losses[name], losses[other], cost(name)[0] < cost(other)[0])
 
         models, baselines = (
             sorted((name for name in entries if (entries[name]["family"] == _BASELINE) is wanted), key=cost)
             for wanted in (False, True)
         )
         reference, baseline = models[0], baselines[0]
-        for name, kind in ((reference, "model"), (baseline, "baseline")):
+        for name, kind, group in ((reference, "model", models), (baseline, "baseline", baselines)):
             if entries[name]["metrics"][metric] is None:
-                raise ForecastingError(_not_applicable(metric, kind))
+                raise ForecastingError(_not_applicable(metric, kind, [entries[each] for each in group]))
         for name, entry in entries.items():
             # Without a value, a model has no opinion that another one could be compared with.
             comparable = name != reference and entry["metrics"][metric] is not None
@@ -195,7 +205,7 @@ class RankingP(Persistable["dict[str, Any]", RankingParams]):
             "alpha": alpha,
             "how": first.params.how,
             "rows": len(frames[first.name]),
-            "split": str(first.split_p.key),
+            "rows_digest": first.metrics["rows_digest"],
             "models": [entries[name] for name in models],
             "baselines": [entries[name] for name in baselines],
             "reference": reference,
@@ -271,15 +281,24 @@ class RankingP(Persistable["dict[str, Any]", RankingParams]):
         return pd.DataFrame(rows).set_index("name")
 
     def leaderboard(self) -> str:
-        """Return the ranking as a text for a terminal, with the verdict in the last line."""
+        """Return the ranking as a text for a terminal, with the verdict at the end."""
         ranking = self.payload
         header, models, baselines = _table(ranking)
+        header = [_SHORT.get(title, title) for title in header]
         widths = [max(len(line[column]) for line in (header, *models, *baselines)) for column in range(len(header))]
 
         def aligned(line: Sequence[str]) -> str:
             cells = (cell.ljust(width) if column in _TEXTS else cell.rjust(width)
                      for column, (cell, width) in enumerate(zip(line, widths, strict=True)))  # fmt: skip
             return "  ".join(cells).rstrip()
+
+        def wrapped(text: str) -> str:
+            for sign in "<=":
+                text = text.replace(f"p {sign} ", f"p\xa0{sign}\xa0")  # stays in one line
+            lines = textwrap.wrap(
+                text, max(79, len(rule)), subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+            )
+            return "\n".join(lines).replace("\xa0", " ")
 
         rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
         return "\n".join(
@@ -290,8 +309,8 @@ class RankingP(Persistable["dict[str, Any]", RankingParams]):
                 *map(aligned, models),
                 rule,
                 *map(aligned, baselines),
-                *(f"! {line}" for line in _warnings(ranking)),
-                verdict(ranking),
+                *(wrapped(f"! {line}") for line in _warnings(ranking)),
+                wrapped(verdict(ranking)),
             ]
         )
 
@@ -357,6 +376,11 @@ class RankingP(Persistable["dict[str, Any]", RankingParams]):
 
 def _by_name(evaluations: Sequence[EvaluationP]) -> dict[str, EvaluationP]:
     found: dict[str, EvaluationP] = {}
+    if not isinstance(evaluations, Iterable):
+        raise ParamsError(
+            f"evaluations must be several EvaluationP, in a list: RankingP(data_dir, [a_p, b_p]); got one of type "
+            f"{type(evaluations).__qualname__}."
+        )
     for evaluation in evaluations:
         if not isinstance(evaluation, EvaluationP):
             raise ParamsError(f"evaluations must be EvaluationP; one is of type {type(evaluation).__qualname__}.")
@@ -376,16 +400,10 @@ def _by_name(evaluations: Sequence[EvaluationP]) -> dict[str, EvaluationP]:
     return found
 
 
-def _check_comparable(evaluations: Mapping[str, EvaluationP], params: RankingParams) -> None:
-    """Raise ForecastingError if the keys tell that a comparison would not be fair."""
-    asked: dict[str, Callable[[EvaluationP], Any]] = {
-        "key of the split": lambda evaluation: str(evaluation.split_p.key),
-        "how": lambda evaluation: evaluation.params.how,
-    }
-    if params.metric == "mase":
-        asked["season"] = lambda evaluation: evaluation.params.season
-    for what, of in asked.items():
-        _require_equal(what, {name: of(evaluation) for name, evaluation in evaluations.items()})
+def _check_comparable(evaluations: Mapping[str, EvaluationP]) -> None:
+    """Raise ForecastingError if the params tell that a comparison would not be fair."""
+    for what in ("how", "coverage", "season"):
+        _require_equal(what, {name: getattr(evaluation.params, what) for name, evaluation in evaluations.items()})
 
 
 def _check_same_rows(metrics: Mapping[str, Mapping[str, Any]]) -> None:
@@ -401,11 +419,14 @@ def _require_equal(what: str, values: Mapping[str, Any]) -> None:
         if found != expected:
             raise ForecastingError(
                 f"{name} and {first} were not judged alike, and cannot be compared. {name}: {what} {found}; {first}: "
-                f"{what} {expected}. Evaluate them by the same split and windows, in the same way."
+                f"{what} {expected}. Evaluate them by the same rows and windows, in the same way."
             )
 
 
-def _not_applicable(metric: str, kind: str) -> str:
+def _not_applicable(metric: str, kind: str, entries: Sequence[Mapping[str, Any]]) -> str:
+    if all(entry["metrics"]["mae"] is None for entry in entries):
+        why = "; ".join(f"{entry['name']}: {' '.join(entry['warnings']) or 'its errors overflow'}" for entry in entries)
+        return f"No {kind} has finite forecasts of its test rows, and so a {metric}. {why}"
     if metric == "directional_accuracy":
         remedy = (
             "Add a baseline that forecasts moves (BaselineParams(kind='drift'), for instance), or rank by 'rmse'"
@@ -436,15 +457,32 @@ def _entry(evaluation: EvaluationP) -> dict[str, Any]:
     }
 
 
-def _losses(frame: pd.DataFrame, metric: str) -> Array:
-    """Return what a forecast has lost on each row, as the metric sees it."""
-    actual, mean, previous = (frame[name].to_numpy(np.float64) for name in ("actual", "mean", "previous"))
-    if metric == "directional_accuracy":
-        came = moves(actual, previous)
-        losses: Array = (came != moves(mean, previous))[came != 0].astype(np.float64)
-    else:
-        losses = np.square(actual - mean) if metric == "rmse" else np.abs(actual - mean)
-    return losses
+def _losses(frame: pd.DataFrame, metric: str, how: str) -> Array:
+    """Return what a forecast has lost on each row, as the metric sees it; of paths, the mean of each window.
+
+    Errors along a path hang together: however long it is, it is one observation.
+    """
+    actual, mean, previous, scale, windows = (
+        frame[name].to_numpy(np.float64) for name in ("actual", "mean", "previous", "scale", "window")
+    )
+    with np.errstate(all="ignore"):  # what is not finite has no metric, and is not compared
+        if metric == "directional_accuracy":
+            came = moves(actual, previous)
+            moved = came != 0
+            losses: Array = (came != moves(mean, previous))[moved].astype(np.float64)
+            windows = windows[moved]
+        elif metric == "rmse":
+            losses = np.square(actual - mean)
+        else:
+            losses = np.abs(actual - mean) / (scale if metric == "mase" else 1.0)
+        if how == "one_step":
+            return losses
+        return np.array([losses[windows == window].mean() for window in np.unique(windows)])
+
+
+def _p_value(losses: Array, others: Array, is_better: bool) -> float:
+    """Return that of the difference; 1 if what is tested says the contrary of the metric."""
+    return diebold_mariano(losses, others) if bool(losses.mean() < others.mean()) is is_better else 1.0
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -452,6 +490,7 @@ def _losses(frame: pd.DataFrame, metric: str) -> Array:
 
 _TITLES: Final = {"rmse": "RMSE", "mae": "MAE", "mase": "MASE", "directional_accuracy": "direction"}
 _HOW: Final = {"one_step": "one step ahead", "forecast": "from the end of the training rows"}
+_SHORT: Final = {"direction": "dir.", "coverage": "cov."}  # where a line is 80 columns
 _TEXTS: Final = (1, 2)  # the columns that are aligned to the left
 
 
@@ -514,9 +553,9 @@ def _warnings(ranking: Mapping[str, Any]) -> list[str]:
     return [f"{entry['name']}: {message}" for entry in entries for message in entry["warnings"]]
 
 
-def _decimals(values: Sequence[float]) -> int:
+def _decimals(values: Sequence[float | None]) -> int:
     """Return how many decimals show five digits of the smallest value."""
-    least = min((value for value in values if value > 0), default=1.0)
+    least = min((value for value in values if value), default=1.0)
     return max(0, 4 - math.floor(math.log10(least)))
 
 

@@ -84,7 +84,8 @@ def mase(actual: Array, mean: Array, scale: Array | float) -> float | None:
     actual, mean : ndarray of float64, shape (n,)
         What came, and what was forecast.
     scale : float, or ndarray of float64, shape (n,)
-        :func:`seasonal_scale` of the training rows; for each row, if models of several windows forecast.
+        :func:`seasonal_scale` of the training rows; for each row, if models of several windows forecast. NaN and 0 are
+        none.
 
     Returns
     -------
@@ -97,7 +98,7 @@ def mase(actual: Array, mean: Array, scale: Array | float) -> float | None:
     >>> mase(np.array([1.0, 2.0]), np.array([1.0, 4.0]), 0.5)
     2.0
     """
-    if not np.all(scale):
+    if not np.all(np.asarray(scale) > 0):
         return None
     return float(np.mean(np.abs(actual - mean) / scale))
 
@@ -162,24 +163,23 @@ def interval_width(lower: Array, upper: Array) -> float:
     return float(np.mean(upper - lower))
 
 
-def diebold_mariano(losses: Array, others: Array, horizon: int = 1) -> float:
+def diebold_mariano(losses: Array, others: Array) -> float:
     """Return how probable so large a difference of mean losses is between forecasts that are equally good.
 
-    The test of Diebold & Mariano (1995), two-sided, with the variance of Newey & West (1987) and `horizon` - 1 lags,
-    and the correction for small samples of Harvey, Leybourne & Newbold (1997) with Student's distribution. Bartlett
-    weights keep the variance from becoming negative.
+    The test of Diebold & Mariano (1995), two-sided, with the correction for small samples of Harvey, Leybourne &
+    Newbold (1997) and Student's distribution. Losses are taken to be independent of one another, as are those of steps
+    that are one row ahead, and the mean losses of paths that do not overlap: it is the paired t-test then.
 
     Parameters
     ----------
     losses, others : ndarray of float64, shape (n,)
-        What each forecast lost on the same rows: squared errors, for instance.
-    horizon : int
-        For how many steps ahead they were: errors of forecasts that overlap are not independent.
+        What each forecast lost on the same rows, or in the same windows: squared errors, for instance.
 
     Returns
     -------
     float
-        From 0 to 1; 1 where the losses are the same, and where there is nothing to tell by: one row, or one path.
+        From 0 to 1; 1 where the losses are the same, and where there are fewer than two to tell by. Where one forecast
+        is better by the same amount each time, that of a sign test, two-sided: 2 ** (1 - n).
 
     Examples
     --------
@@ -192,21 +192,16 @@ def diebold_mariano(losses: Array, others: Array, horizon: int = 1) -> float:
         raise MissingDependencyError.of("scipy", extra="forecasting", purpose="The Diebold-Mariano test")
     from scipy.special import stdtr
 
-    differences = losses - others
-    n, h = len(differences), min(horizon, len(differences))
+    n = len(losses)
     size = max(np.abs(losses).max(initial=0.0), np.abs(others).max(initial=0.0))
-    if n < 2 or np.abs(differences).max() <= _ROUNDING * size:
+    if n < 2 or size == 0:
         return 1.0
-    shrinkage = (n + 1 - 2 * h + h * (h - 1) / n) / n
-    if shrinkage <= 0:  # h is n: one path is one observation
+    differences = losses / size - others / size  # so that no square of them overflows
+    if np.abs(differences).max() <= _ROUNDING:
         return 1.0
+    if np.ptp(differences) <= _ROUNDING:  # no variance to measure the mean by
+        return min(1.0, 2.0 ** (1 - n))
     mean = float(np.mean(differences))
     centred = differences - mean
-    variance = float(centred @ centred)
-    for lag in range(1, h):
-        variance += 2 * (1 - lag / h) * float(centred[lag:] @ centred[:-lag])
-    variance /= n * n
-    if variance <= 0:  # of each row the same: whatever the difference, it is not by chance
-        return 0.0 if mean else 1.0
-    statistic = mean / np.sqrt(variance) * np.sqrt(shrinkage)
+    statistic = mean / np.sqrt(float(centred @ centred) / (n * (n - 1)))
     return float(2 * stdtr(n - 1, -abs(statistic)))

@@ -12,7 +12,7 @@ from logging import Logger
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from .._persistable import Persistable
-from ..exceptions import ParamsError
+from ..exceptions import ForecastingError, ParamsError
 from ..stores import DataDir
 from ..studies import Categorical, Float, Int, StudyP, StudyParams
 from ..studies.space import Dimension
@@ -85,7 +85,7 @@ class ForecastStudyP(StudyP[ForecastStudyParams]):
     Raises
     ------
     ParamsError
-        If the split is one of another series.
+        If the split is one of another series, or the search space has what is no setting of the model.
     """
 
     version: ClassVar[str | None] = "1"
@@ -107,10 +107,12 @@ class ForecastStudyP(StudyP[ForecastStudyParams]):
         logger: Logger | None = None,
     ) -> None:
         split_p.check_series(series_p)
+        params = self.default_params() if params is None else params
+        self._check(params)
         upstreams: dict[str, Persistable[Any, Any]] = {"series": series_p, "split": split_p}
         super().__init__(
             data_dir,
-            self.default_params() if params is None else params,
+            params,
             upstreams,
             storage=storage,
             payload_name=payload_name,
@@ -126,6 +128,20 @@ class ForecastStudyP(StudyP[ForecastStudyParams]):
         given: dict[str, Any] = {"search_space": dict(cls.space), "model": cls.params_class(), "deterministic": True}
         return ForecastStudyParams(**{**given, **changes})
 
+    @classmethod
+    def _check(cls, params: ForecastStudyParams) -> None:
+        """Raise ParamsError if this is no model of the family, or what is searched are no settings of it."""
+        if not isinstance(params.model, cls.params_class):
+            raise ParamsError(
+                f"{cls.__qualname__} searches for {cls.params_class.__name__}, but model is of type "
+                f"{type(params.model).__name__}."
+            )
+        some = {
+            name: dimension.choices[0] if isinstance(dimension, Categorical) else dimension.low
+            for name, dimension in params.search_space.items()
+        }
+        cls.forecaster_class.with_choice(params.model, some)
+
     def _objective(self, trial: Trial) -> float:
         params = self.params
         train, test = self.split_p.validation_rows()
@@ -140,7 +156,13 @@ class ForecastStudyP(StudyP[ForecastStudyParams]):
             trial.set_user_attr("warnings", told)
         forecaster = self.forecaster_class(payload, train)
         found = forecaster.one_step(test) if params.how == "one_step" else forecaster.forecast(len(test), test)
-        return rmse(test.iloc[:, 0].to_numpy(float), found["mean"].to_numpy())
+        judged = self.series_p.can_be_judged(test.index)
+        if not judged.any():
+            raise ForecastingError(
+                f"Nothing to judge by: the target was filled in all {len(test)} validation rows. Choose another "
+                f"validation_size."
+            )
+        return rmse(test.iloc[:, 0].to_numpy(float)[judged], found["mean"].to_numpy()[judged])
 
 
 @dataclass

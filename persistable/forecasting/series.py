@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv as csv_module
 import datetime as dt
 import io
+import os
 import re
 import warnings
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, get_args
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pandas.tseries.frequencies import to_offset
 
 from .._persistable import Persistable
@@ -29,7 +31,8 @@ from ..fileio.csv import CsvFileIO
 from ..keys import content_digest
 from ..params import PersistableParams, untracked
 from ..stores import DataDir
-from .forecaster import missing_from, new_axes
+from .plots import check_last, new_axes
+from .rows import dates_of, missing_from
 from .transforms import Transform, check_transform, transformed
 
 if TYPE_CHECKING:
@@ -76,7 +79,9 @@ class SeriesParams(PersistableParams):
         or their mean.
     missing : {"raise", "drop", "ffill", "interpolate"}
         What becomes of missing values: refused, or their rows dropped, or the value before taken, or the line from the
-        value before to that after it, by time. The last one looks ahead, by as much as the gap is long.
+        value before to that after it, by time. The last one looks ahead, by as much as the gap is long. Targets that
+        were filled are no test of a model: see :class:`.EvaluationP`. With ``"ffill"``, the rows after the last target
+        are dropped: a file that has the exogenous columns of days to come has no targets of them.
     transform : {"none", "log", "difference", "log_return"}
         What models see of the target. The payload has its levels, whatever is said here.
 
@@ -171,8 +176,9 @@ class SeriesP(Persistable[pd.DataFrame, SeriesParams]):
     zone a row may be one of another day. Rows out of order are sorted. A period at the begin or end that the file, or
     `start` and `end`, cover in part is aggregated from what there is.
 
-    Metrics: ``rows``, ``first``, ``last``; ``missing_filled`` (values), ``missing_dropped`` (rows), and
-    ``duplicates_merged`` (rows that another one of their date or period stands for).
+    Metrics: ``rows``, ``first``, ``last``; ``missing_filled`` (values), ``filled`` (the dates of those that are
+    targets, in ISO 8601), ``missing_dropped`` (rows, also those after the last target), and ``duplicates_merged`` (rows
+    that another one of their date or period stands for).
 
     Examples
     --------
@@ -225,12 +231,21 @@ class SeriesP(Persistable[pd.DataFrame, SeriesParams]):
         data_dir, payload_name, verbose, logger
             As for the class.
         csv : path
-            The file.
+            The file; a DataFrame has to be written to one before.
         target : str
             The column to be forecast.
         **params
             The other ones of :class:`SeriesParams`.
         """
+        if not isinstance(csv, str | os.PathLike):
+            remedy = (
+                "Write it to a file, and pass the path: frame.to_csv(path), or frame.to_parquet(path)"
+                if isinstance(csv, pd.DataFrame | pd.Series)
+                else "Pass the path of a CSV or Parquet file"
+            )
+            raise ParamsError(
+                f"csv must be the path of a file, whose content is in the key; got a {type(csv).__name__}. {remedy}."
+            )
         if not Path(csv).is_file():
             raise ForecastingError(f"There is no file {csv}. Pass the path of a CSV or Parquet file.")
         return cls(
@@ -264,6 +279,9 @@ class SeriesP(Persistable[pd.DataFrame, SeriesParams]):
         else:
             frame, n_gaps = _by_period(frame, params.frequency, params.aggregate)
             n_merged = n_before - (len(frame) - n_gaps)
+        n_periods = len(frame)
+        if params.missing == "ffill":
+            frame = _up_to_the_last(frame, params.target)
         complete = _complete(frame, params.missing, n_gaps)
         transformed(complete[params.target].to_numpy(), params.transform)  # a level without a logarithm is found now
         self.metrics |= {
@@ -271,10 +289,25 @@ class SeriesP(Persistable[pd.DataFrame, SeriesParams]):
             "first": _shown(complete.index[0]),
             "last": _shown(complete.index[-1]),
             "missing_filled": 0 if params.missing == "drop" else int(frame.isna().to_numpy().sum()),
-            "missing_dropped": len(frame) - len(complete),
+            "filled": [
+                date.isoformat() for date in complete.index.intersection(frame.index[frame[params.target].isna()])
+            ],
+            "missing_dropped": n_periods - len(complete),
             "duplicates_merged": n_merged,
         }
         return complete
+
+    def can_be_judged(self, index: pd.Index) -> NDArray[np.bool_]:
+        """Return of which of these dates the target came, and was in sight of no forecast.
+
+        What was filled did not come. And the row after a gap that was interpolated is known to the row before it.
+        """
+        known = dates_of(self.payload)
+        filled = set(self.metrics["filled"])
+        spoilt = np.array([date.isoformat() in filled for date in known], dtype=bool)
+        if self.params.missing == "interpolate":
+            spoilt[1:] |= spoilt[:-1].copy()
+        return ~np.asarray(index.isin(known[spoilt]))
 
     def plot(self, last: int | None = None, ax: Axes | None = None) -> Axes:
         """Plot the target.
@@ -290,11 +323,8 @@ class SeriesP(Persistable[pd.DataFrame, SeriesParams]):
         -------
         matplotlib Axes
         """
-        if last is not None and (isinstance(last, bool) or not isinstance(last, int) or last < 1):
-            raise ParamsError(f"last must be a whole number, 1 or more; got {last!r}.")
-        target = self.payload[self.params.target]
-        if last is not None:
-            target = target.iloc[-last:]
+        shown = 0 if last is None else check_last(last)
+        target = self.payload[self.params.target].iloc[-shown:]
         if ax is None:
             ax = new_axes()
         ax.plot(target.index, target.to_numpy(), color="black", linewidth=1.2, label=self.params.target)
@@ -488,6 +518,12 @@ def _by_period(frame: pd.DataFrame, frequency: str, rule: Aggregate) -> tuple[pd
     found = periods.sum(min_count=1) if rule == "sum" else periods.agg(rule)
     assert isinstance(found, pd.DataFrame)
     return found, n_gaps
+
+
+def _up_to_the_last(frame: pd.DataFrame, target: str) -> pd.DataFrame:
+    """Return the rows up to the last target: what comes after it is yet to come, and no value of it is known."""
+    known = np.flatnonzero(frame[target].notna())
+    return frame.iloc[: known[-1] + 1] if len(known) else frame
 
 
 def _complete(frame: pd.DataFrame, rule: Missing, n_gaps: int) -> pd.DataFrame:

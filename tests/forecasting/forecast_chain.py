@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import pandas as pd
 
@@ -10,14 +12,18 @@ from persistable.forecasting import (
     BaselineParams,
     EvaluationP,
     EvaluationParams,
+    Forecaster,
     LinearP,
     LinearParams,
+    ModelP,
+    ModelParams,
     RankingP,
     RankingParams,
     SeriesP,
     SplitP,
     SplitParams,
 )
+from persistable.forecasting.transforms import Path
 
 N, TESTED = 240, 40
 
@@ -52,6 +58,10 @@ class Chain:
         given = LinearParams(**params)
         return kind(self.folder, given, series_p=self.series_p, split_p=self.split_p, payload_name=name)
 
+    def other(self, kind, name, **params):
+        given = ModelParams(**params)
+        return kind(self.folder, given, series_p=self.series_p, split_p=self.split_p, payload_name=name)
+
     def evaluated(self, models, **params):
         return EvaluationP(self.folder, models, EvaluationParams(**params))
 
@@ -67,3 +77,68 @@ class DoubtfulP(LinearP):
         payload = super()._generate_payload()
         self._warn("It did not converge.")
         return payload
+
+
+class Average(Forecaster):
+    """A family that the library does not know: its average, whatever comes."""
+
+    family = "my average"
+
+    @classmethod
+    def _fit(cls, rows, params, fitting):
+        return {"mean": float(np.nanmean(rows.values)), "se": float(np.nanstd(rows.values))}
+
+    def _path(self, steps, future):
+        return Path(*(np.full(steps, self.payload[name]) for name in ("mean", "se", "se")))
+
+    def _one_step(self, test):
+        return self._path(len(test.values), test)[:2]
+
+    def _residuals(self):
+        return self.rows.values - self.payload["mean"]
+
+    @property
+    def n_parameters(self):
+        return 1
+
+    def summary(self):
+        return f"average {self.payload['mean']:g}"
+
+
+class AverageP(ModelP[ModelParams]):
+    """The average as an artifact."""
+
+    forecaster_class: ClassVar[type[Forecaster]] = Average
+    params_class = ModelParams
+
+
+class Explosive(Average):
+    """A family whose forecasts are too large for a number from a level on, or in the second window."""
+
+    family = "explosive"
+
+    def _path(self, steps, future):
+        path = super()._path(steps, future)
+        return path._replace(mean=path.mean * np.inf) if len(self.history) > N - 2 * TESTED else path
+
+
+class ExplosiveP(AverageP):
+    """It is fitted, and cannot forecast."""
+
+    forecaster_class = Explosive
+
+
+class Unsure(Average):
+    """A family whose intervals have no end, above a logarithm."""
+
+    family = "unsure"
+
+    def _path(self, steps, future):
+        path = super()._path(steps, future)
+        return path._replace(se=path.se * 1e6)
+
+
+class UnsureP(AverageP):
+    """It says nothing, and that for certain."""
+
+    forecaster_class = Unsure

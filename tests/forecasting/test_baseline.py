@@ -11,7 +11,7 @@ import pytest
 from persistable import ParamsError
 from persistable.exceptions import ForecastingError
 from persistable.forecasting.baseline import Baseline, BaselineParams
-from persistable.forecasting.forecaster import Rows
+from persistable.forecasting.rows import Rows
 
 TRANSFORMS = ("none", "log", "difference", "log_return")
 KINDS = {"naive": {}, "drift": {}, "seasonal_naive": {"season": 4}}

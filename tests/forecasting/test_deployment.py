@@ -22,7 +22,7 @@ from persistable.forecasting import RankingP, SplitParams, load_champion
 
 sys.path.insert(0, str(Path(__file__).parent))  # forecast_chain is for several files of tests
 
-from forecast_chain import Chain, DoubtfulP
+from forecast_chain import Average, AverageP, Chain, DoubtfulP
 
 
 def ranked_in(folder):
@@ -78,6 +78,26 @@ def test_a_champion_of_each_family_can_be_loaded(tmp_path, family, package, para
     champion = load_champion(ranking_p.deploy(), latest=False)
     assert champion.family == family
     pd.testing.assert_frame_equal(champion.one_step(model_p.test_rows), model_p.one_step(), check_exact=True)
+
+
+def test_a_champion_of_a_family_of_one_s_own_needs_the_import_of_its_module_and_nothing_else(tmp_path, run_python):
+    chain = Chain(tmp_path, coefficient=0.0)
+    model_p = chain.other(AverageP, "average")
+    ranking_p = chain.ranked(chain.baseline(), model_p)
+    champion = load_champion(ranking_p.deploy(), latest=False)
+    assert (type(champion), champion.family) == (Average, "my average")
+    assert champion.forecast(2).equals(model_p.forecast(2))
+    code = f"""if True:
+        from persistable import ForecastingError
+        from persistable.forecasting import load_champion
+        try:
+            print(load_champion({str(tmp_path)!r}).summary())
+        except ForecastingError as error:
+            print(error)
+    """
+    assert run_python(code).startswith("The family 'my average' is not known here. Import the module that defines it")
+    imported = f"import sys; sys.path.append({str(Path(__file__).parent)!r}); import forecast_chain\n{code}"
+    assert run_python(imported) == f"{model_p.summary()}\n"
 
 
 def test_the_file_says_what_is_deployed(ranking_p):
@@ -142,7 +162,8 @@ def test_names_that_are_no_file_s_are_refused(ranking_p):
             ranking_p.deploy(name)
 
 
-def test_a_champion_that_does_not_beat_the_baseline_is_deployed_with_a_warning(tmp_path, caplog):
+def test_of_a_champion_that_does_not_beat_the_baseline_the_log_says_so(tmp_path, caplog):
+    caplog.set_level("INFO", logger="persistable")
     chain = Chain(tmp_path, SplitParams.hold_out(80), coefficient=1.0)
     chain.ranked(chain.baseline(), chain.linear(kind=DoubtfulP)).deploy()
     assert "linear is deployed, although it does not beat the baseline naive." in caplog.text
@@ -233,7 +254,8 @@ def test_where_nothing_is_deployed_it_says_so(tmp_path):
         (lambda record: "[]", "it holds a list"),
         (lambda record: json.dumps({**record, "key": "../../x"}), r"'key' is '../../x'"),
         (lambda record: json.dumps({**record, "payload_name": ".."}), r"'payload_name' is '\.\.'"),
-        (lambda record: json.dumps({**record, "family": "os"}), "'family' is 'os'"),
+        (lambda record: json.dumps({**record, "family": ""}), "'family' is ''"),
+        (lambda record: json.dumps({**record, "family": ["arima"]}), "'family' is ..arima"),
         (lambda record: json.dumps({k: v for k, v in record.items() if k != "key"}), "'key' is None"),
         (lambda record: json.dumps({**record, "store": 1}), "'store' or 'other_stores' is missing, or no URL"),
         (lambda record: json.dumps({**record, **record["ranking"]}), "ranking_p .* is no model"),
@@ -243,6 +265,15 @@ def test_a_file_that_is_not_what_was_written_is_refused(ranking_p, change, messa
     path = Path(ranking_p.deploy())
     path.write_text(change(record_in(path.parent)))
     with pytest.raises(ForecastingError, match=f"is not what deploy.. has written: {message}.*ranking_p.deploy"):
+        load_champion(path)
+
+
+def test_a_family_that_nobody_knows_is_looked_up_and_never_imported(ranking_p):
+    path = Path(ranking_p.deploy())
+    path.write_text(json.dumps({**record_in(path.parent), "family": "os"}))
+    with pytest.raises(
+        ForecastingError, match=r"The family 'os' is not known here\. Import the module that defines it"
+    ):
         load_champion(path)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +25,10 @@ from persistable.forecasting import (
     SplitParams,
 )
 from persistable.forecasting.baseline import Baseline
-from persistable.forecasting.forecaster import forecaster_of, future_index
+from persistable.forecasting.forecaster import forecaster_of, one_thread
 from persistable.forecasting.linear import Linear
-from persistable.forecasting.transforms import TRANSFORMS
+from persistable.forecasting.rows import future_index
+from persistable.forecasting.transforms import TRANSFORMS, Path as ForecastPath
 
 PARAMS = {
     "naive": (Baseline, BaselineParams()),
@@ -171,9 +173,9 @@ def test_exogenous_columns_are_asked_for_by_name():
         linear.forecast(10)
     with pytest.raises(ForecastingError, match=r"Missing: 'w'\."):
         linear.forecast(10, following[["z"]])
-    with pytest.raises(ForecastingError, match=r"must have 9 rows without missing values; it has 10 rows"):
+    with pytest.raises(ForecastingError, match=r"must have 9 rows of finite numbers; it has 10 rows"):
         linear.forecast(9, following)
-    with pytest.raises(ForecastingError, match=r"must have 10 rows without missing values"):
+    with pytest.raises(ForecastingError, match=r"must have 10 rows of finite numbers; it has 10 rows, and \d+ missing"):
         linear.forecast(10, following.where(following["z"] > 0))
     with pytest.raises(ForecastingError, match=r"test lacks 'w', which the model was fitted with"):
         linear.one_step(following.drop(columns="w"))
@@ -505,3 +507,143 @@ def test_a_window_has_a_model_of_its_own(tmp_path):
     for model_p in models:
         previous = [model_p.training_rows["price"].iloc[-1], *model_p.test_rows["price"].iloc[:-1]]
         np.testing.assert_allclose(model_p.one_step()["mean"], previous)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Dates
+
+
+def dates(*texts):
+    return pd.DatetimeIndex(texts)
+
+
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [
+        (pd.date_range("2024-01-01", periods=5, freq="B"), ["2024-01-08", "2024-01-09"]),  # Monday to Friday
+        (dates("2024-01-15", "2024-02-15", "2024-03-15", "2024-04-15"), ["2024-05-15", "2024-06-15"]),
+        (dates("2024-01-31", "2024-02-29", "2024-04-30", "2024-05-31"), ["2024-06-30", "2024-07-31"]),  # one dropped
+        (dates("2023-01-01", "2023-04-01", "2023-10-01", "2024-01-01"), ["2024-04-01", "2024-07-01"]),
+        (dates("2024-01-03", "2024-01-10", "2024-01-24", "2024-01-31"), ["2024-02-07", "2024-02-14"]),
+    ],
+    ids=["a working week", "the 15th", "month ends", "quarters", "Wednesdays"],
+)
+def test_dates_follow_on_the_calendar_of_the_last_ones_also_where_one_is_missing(known, expected):
+    assert future_index(known, 2).strftime("%Y-%m-%d").tolist() == expected
+
+
+def test_rows_that_leave_some_out_are_refused():
+    frame = prices()
+    model = fitted("linear", frame.iloc[:150])
+    for later in (frame.iloc[155:], frame.iloc[160:].set_axis(frame.index[160:] + pd.Timedelta(days=3650))):
+        for ask in (model.one_step, model.extended):
+            with pytest.raises(ForecastingError, match=r"the next one is expected .* Pass all rows that follow"):
+                ask(later)
+    with pytest.raises(ForecastingError, match=r"exogenous begins on .* Pass all rows that follow"):
+        model.forecast(5, frame.iloc[170:175])
+
+
+def test_the_dates_of_a_forecast_may_be_given_without_any_column():
+    frame = prices()
+    model, following = fitted("calendar", frame.iloc[:150]), frame.iloc[150:155]
+    found = model.forecast(5, following[[]])
+    assert found.index.equals(following.index)
+    with pytest.raises(ForecastingError, match="exogenous must have 4 rows, one for each step; it has 5"):
+        model.forecast(4, following)
+
+
+def test_more_steps_than_there_are_dates_are_refused():
+    frame = prices().set_axis(pd.date_range("1700-01-01", periods=len(prices()), freq="YS", unit="ns"))
+    with pytest.raises(ParamsError, match="goes beyond the dates that there are"):
+        fitted("naive", frame[:100]).forecast(10_000)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Families, and threads
+
+
+class Mean(Forecaster):
+    """The mean of what it has seen."""
+
+    family = "mean of a test"
+
+    @classmethod
+    def _fit(cls, rows, params, fitting):
+        return {"mean": float(rows.values.mean()), "sigma": float(rows.values.std())}
+
+    def _path(self, steps, future):
+        se = np.full(steps, self.payload["sigma"])
+        return ForecastPath(np.full(steps, self.payload["mean"]), se, se * np.sqrt(np.arange(1, steps + 1)))
+
+    def _one_step(self, test):
+        return np.full(len(test.values), self.payload["mean"]), np.full(len(test.values), self.payload["sigma"])
+
+    def _residuals(self):
+        return self.rows.values - self.payload["mean"]
+
+    @property
+    def n_parameters(self):
+        return 1
+
+    def summary(self):
+        return f"mean {self.payload['mean']:.6g}"
+
+
+def test_a_family_of_ones_own_needs_six_methods():
+    frame = prices()
+    model = Mean(Mean.fit(frame.iloc[:150], None), frame.iloc[:150])
+    again = forecaster_of(json.loads(json.dumps(model.payload)), frame.iloc[:150])
+    assert type(again) is Mean
+    assert again.forecast(3)["mean"].tolist() == [frame.iloc[:150, 0].mean()] * 3
+    assert repr(again).startswith("<Mean of 'price', fitted to 150 rows up to ")
+
+
+def test_a_class_that_would_be_loaded_as_another_one_is_not_fitted():
+    class Shifted(Mean):
+        pass
+
+    with pytest.raises(ParamsError, match=r"Give it a name of its own: family = '.*shifted'"):
+        Shifted.fit(prices(), None)
+    with pytest.raises(ParamsError, match="there is a family 'linear' already"):
+        type("Mine", (Mean,), {"family": "linear"})
+    with pytest.raises(ForecastingError, match="Import the module that defines it"):
+        forecaster_of({"family": "unheard of"}, prices())
+
+
+def test_a_model_that_explodes_says_so_instead_of_forecasting():
+    frame = prices()
+    payload = {**Mean.fit(frame, None), "sigma": float("nan")}
+    with pytest.raises(ForecastingError, match="has no finite forecast for "):
+        Mean(payload, frame).forecast(2)
+
+    class Endless(Mean):
+        family = "endless of a test"
+
+        @classmethod
+        def _fit(cls, rows, params, fitting):
+            return {"mean": float("inf"), "parts": [1.0]}
+
+    with pytest.raises(ForecastingError, match="has settings that are not finite"):
+        Endless.fit(frame, None)
+
+
+def test_threads_take_turns_and_leave_the_number_of_blas_threads_as_it_was():
+    from threadpoolctl import threadpool_info
+
+    def numbers():
+        return [each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"]
+
+    before, seen = numbers(), []
+
+    def fit() -> None:
+        for _ in range(20):
+            with one_thread(), one_thread():
+                seen.extend(numbers())
+
+    threads = [threading.Thread(target=fit) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(seen) == {1}
+    assert numbers() == before

@@ -28,6 +28,10 @@ def autoregression(*coefficients: float, n: int = 400, seed: int = 0, level: flo
     return level + values
 
 
+def fail(message: str) -> None:
+    raise AssertionError(message)
+
+
 def fitted(frame: pd.DataFrame, transform: str = "none", fitting: Fitting | None = None, **params) -> Linear:
     return Linear(Linear.fit(frame, LinearParams(**params), transform=transform, fitting=fitting), frame)
 
@@ -72,7 +76,7 @@ def test_one_model_has_one_way_to_write_its_params():
 def test_a_study_chooses_lags_and_penalty():
     chosen = Linear.with_choice(LinearParams(calendar=("month",)), {"lags": 2, "alpha": 3.0})
     assert chosen == LinearParams(lags=2, calendar=("month",), alpha=3.0)
-    with pytest.raises(ParamsError, match="LinearParams has no depth"):
+    with pytest.raises(ParamsError, match="LinearParams has no setting depth"):
         Linear.with_choice(LinearParams(), {"depth": 2})
 
 
@@ -126,6 +130,28 @@ def test_a_ridge_penalty_is_that_of_the_closed_form(alpha):
     )
     assert list(linear.payload["coefficients"].values()) == pytest.approx(slopes / scale, rel=1e-10)
     assert linear.payload["standard_errors"] is None
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1e4])
+def test_the_noise_of_a_penalised_fit_is_neither_over_nor_underestimated(alpha):
+    sigmas = []
+    for seed in range(20):
+        noise = np.random.default_rng(seed).normal(size=60)
+        sigmas.append(fitted(frame_of(noise), lags=16, alpha=alpha).payload["sigma"])
+    assert np.sqrt(np.mean(np.square(sigmas))) == pytest.approx(1, abs=0.06)
+
+
+def test_degrees_of_freedom_are_those_that_a_penalty_leaves():
+    values = autoregression(0.6, 0.2, n=60)
+    linear = fitted(frame_of(values), lags=16, alpha=30.0)
+    design, _ = plain_design(values, 16)
+    features = design[:, :-1]
+    standardised = (features - features.mean(axis=0)) / features.std(axis=0)
+    hat = standardised @ np.linalg.solve(standardised.T @ standardised + 30 * np.eye(16), standardised.T)
+    errors = linear.residuals.dropna().to_numpy()
+    expected = np.sqrt(errors @ errors / (len(errors) - 1 - np.trace(hat)))
+    assert linear.payload["sigma"] == pytest.approx(expected, rel=1e-10)
+    assert linear.n_parameters == 17
 
 
 def test_a_strong_penalty_leaves_the_mean():
@@ -193,6 +219,9 @@ def test_a_feature_that_says_nothing_new_is_told_and_harms_nothing(exogenous):
     assert len(told) == 1
     assert told[0].startswith("1 of 3 features are constant, or sums of others")
     without = fitted(frame_of(values), lags=1, calendar=("trend",))
+    assert linear.n_parameters == without.n_parameters == 3
+    penalised = fitted(frame_of(values, z=exogenous), lags=1, calendar=("trend",), alpha=1, fitting=Fitting(warn=fail))
+    assert penalised.n_parameters == 3
     np.testing.assert_allclose(linear.residuals, without.residuals, atol=1e-9)
     assert linear.payload["sigma"] == pytest.approx(without.payload["sigma"])
     assert linear.payload["standard_errors"] is None

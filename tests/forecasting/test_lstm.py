@@ -378,17 +378,16 @@ def test_what_is_forecast_is_what_the_network_answers():
     np.testing.assert_allclose(model.forecast(5, test.iloc[:5])["mean"], steps, rtol=1e-5)
 
 
-def test_steps_are_forecast_in_blocks_whose_variances_add_up():
+def errors_of(path_or_forecast: pd.DataFrame) -> np.ndarray:
+    return ((path_or_forecast["upper"] - path_or_forecast["mean"]) / 1.959963984540054).to_numpy()
+
+
+def test_steps_are_forecast_in_blocks_of_which_the_first_has_the_errors_of_the_validation_rows():
     model = fitted(FRAME, horizon=3)
-    width = 1.959963984540054
-    sigma = np.array(model.payload["sigma"])
     found = model.forecast(7)
-    se = ((found["upper"] - found["mean"]) / width).to_numpy()
-    variances = sigma**2
-    np.testing.assert_allclose(
-        se**2, [*variances, *(variances + variances[2]), variances[0] + 2 * variances[2]], rtol=1e-9
-    )
-    assert found.iloc[:3].equals(model.forecast(3))
+    np.testing.assert_allclose(errors_of(found)[:3], model.payload["sigma"], rtol=1e-9)
+    for steps in range(1, 7):
+        assert found.iloc[:steps].equals(model.forecast(steps))
     assert model.one_step(frame_of(wave(151)).iloc[150:])["mean"].iloc[0] == found["mean"].iloc[0]
 
 
@@ -396,10 +395,49 @@ def test_intervals_of_levels_are_those_of_the_sum_of_steps():
     frame = frame_of(np.exp(np.random.default_rng(0).normal(0, 0.01, 200).cumsum()))
     model = fitted(frame, "log_return", horizon=2)
     found = model.forecast(4)
-    sums = np.array(model.payload["sigma_of_sum"])
-    expected = np.sqrt([sums[0] ** 2, sums[1] ** 2, sums[1] ** 2 + sums[0] ** 2, 2 * sums[1] ** 2])
-    np.testing.assert_allclose(np.log(found["upper"] / found["mean"]) / 1.959963984540054, expected, rtol=1e-9)
+    expected = model.payload["sigma_of_sum"]
+    np.testing.assert_allclose(np.log(found["upper"] / found["mean"])[:2] / 1.959963984540054, expected, rtol=1e-9)
     assert model.residuals.isna().sum() == 7
+
+
+def test_the_errors_that_are_drawn_have_the_covariance_of_the_validation_errors():
+    """Also where there are fewer of those than leads."""
+    for n, horizon in ((150, 3), (40, 8)):
+        payload = fitted(frame_of(wave(n)), horizon=horizon).payload
+        root = np.array(payload["error_root"])
+        covariance = root.T @ root
+        np.testing.assert_allclose(np.sqrt(np.diag(covariance)), payload["sigma"], rtol=1e-9)
+        np.testing.assert_allclose(np.sqrt(covariance.sum()), payload["sigma_of_sum"][-1], rtol=1e-9)
+    assert len(root) == 1 < 8
+    assert np.isfinite(fitted(frame_of(wave(40)), horizon=8).forecast(20)).all(axis=None)
+
+
+def autoregression(coefficient: float, n: int, seed: int) -> np.ndarray:
+    noise, values = np.random.default_rng(seed).normal(size=n), np.zeros(n)
+    for row in range(1, n):
+        values[row] = coefficient * values[row - 1] + noise[row]
+    return values
+
+
+@pytest.mark.parametrize("horizon", [1, 2])
+def test_differences_that_go_on_have_intervals_that_cover_the_levels_of_many_steps(horizon):
+    frame = frame_of(autoregression(0.7, 1500, seed=1).cumsum())
+    model = fitted(frame.iloc[:600], "difference", lags=3, epochs=12, batch_size=32, horizon=horizon)
+    inside = []
+    for row in range(606, 1490, 8):
+        known = model.extended(frame.iloc[600:row])
+        found, levels = known.forecast(6), frame["x"].iloc[row : row + 6]
+        inside.append((found["lower"] < levels) & (levels < found["upper"]))
+    covered = np.mean(inside, axis=0)
+    assert (covered > 0.87).all(), covered
+    assert (covered < 0.99).all(), covered
+
+
+def test_levels_that_return_to_their_mean_have_intervals_that_do_not_grow_for_ever():
+    values = autoregression(0.5, 600, seed=1)
+    model = fitted(frame_of(values), lags=3, epochs=12, batch_size=32)
+    errors = errors_of(model.forecast(20))
+    np.testing.assert_allclose(errors[5:] / errors[0], np.sqrt(1 / (1 - 0.5**2)), rtol=0.2)
 
 
 def test_a_forecast_does_not_depend_on_how_many_follow(model):
@@ -413,7 +451,7 @@ def test_a_forecast_does_not_depend_on_how_many_follow(model):
 
 
 def fitted_on(model, history):
-    from persistable.forecasting.forecaster import digest_of_rows
+    from persistable.forecasting.rows import digest_of_rows
 
     return Lstm({**model.payload, "history": digest_of_rows(history)}, history)
 

@@ -7,15 +7,26 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from persistable import ForecastingError, ParamsError
-from persistable.forecasting import EvaluationP, LinearP, LinearParams, RankingP, RankingParams, SplitParams
+from persistable.forecasting import (
+    EvaluationP,
+    LinearP,
+    LinearParams,
+    RankingP,
+    RankingParams,
+    SplitParams,
+    load_champion,
+    ranking as ranking_module,
+)
 from persistable.forecasting.scores import diebold_mariano
 
 sys.path.insert(0, str(Path(__file__).parent))  # forecast_chain is for several files of tests
 
-from forecast_chain import Chain, DoubtfulP
+from forecast_chain import Chain, DoubtfulP, ExplosiveP
 
 
 def contest(folder, coefficient, **params):
@@ -40,6 +51,11 @@ def clear_p(tmp_path_factory):
 def walk_p(tmp_path_factory):
     """A random walk, of which no model can say more than the naive forecast."""
     return contest(tmp_path_factory.mktemp("walk"), 1.0)
+
+
+def flat(text):
+    """Return a text without its line breaks."""
+    return " ".join(text.split())
 
 
 def by_name(ranking):
@@ -104,6 +120,7 @@ def test_other_metrics_have_losses_of_their_own(clear_p, metric):
     ranking_p = RankingP(clear_p.data_dir, list(clear_p.evaluations.values()), RankingParams(metric=metric))
     losses = {
         name: abs(evaluation.payload["actual"] - evaluation.payload["mean"]).to_numpy()
+        / (evaluation.payload["scale"].to_numpy() if metric == "mase" else 1)
         for name, evaluation in clear_p.evaluations.items()
     }
     ranking = ranking_p.payload
@@ -145,9 +162,87 @@ def test_walks_forward_are_compared_window_by_window(tmp_path):
         (evaluation.payload["actual"] - evaluation.payload["mean"]).to_numpy() ** 2
         for evaluation in ranking_p.evaluations.values()
     ]
-    assert by_name(ranking_p.payload)["naive"]["p_value"] == diebold_mariano(*squares, 10)
+    means = [square.reshape(4, 10).mean(axis=1) for square in squares]
+    assert by_name(ranking_p.payload)["naive"]["p_value"] == pytest.approx(diebold_mariano(*means))
     assert ranking_p.payload["rows"] == 40
     assert ranking_p.champion_p.params.window == 3
+
+
+def test_the_p_value_of_mase_is_that_of_errors_scaled_by_their_window(tmp_path):
+    levels = np.random.default_rng(3).normal(size=240) * np.repeat([1.0, 9.0], [140, 100])
+    dates = pd.date_range("2023-01-01", periods=240)
+    pd.DataFrame({"date": dates, "level": levels}).to_csv(tmp_path / "series.csv", index=False)
+    chain = Chain(tmp_path, SplitParams.sliding(n_windows=2, test_size=50, train_size=60))
+    walks = [[make(window=window) for window in range(2)] for make in (chain.baseline, chain.linear)]
+    ranking_p = chain.ranked(*walks, metric="mase")
+    frames = {name: evaluation.payload for name, evaluation in ranking_p.evaluations.items()}
+    assert frames["naive"]["scale"].nunique() == 2
+    scaled = [(abs(frame["actual"] - frame["mean"]) / frame["scale"]).to_numpy() for frame in frames.values()]
+    assert by_name(ranking_p.payload)["naive"]["p_value"] == pytest.approx(diebold_mariano(*scaled))
+    assert by_name(ranking_p.payload)["naive"]["metrics"]["mase"] == pytest.approx(scaled[0].mean())
+
+
+def test_paths_that_are_equally_good_are_told_apart_as_rarely_as_alpha_says():
+    generator = np.random.default_rng(4)
+
+    def losses_of_a_walk():
+        frame = {"actual": np.cumsum(generator.normal(size=(2, 40)), axis=1).ravel(), "window": np.repeat([0, 1], 40)}
+        frame = pd.DataFrame({**frame, "mean": 0.0, "previous": 0.0, "scale": 1.0})
+        return ranking_module._losses(frame, "rmse", "forecast")
+
+    rejected = [diebold_mariano(losses_of_a_walk(), losses_of_a_walk()) < 0.05 for _ in range(400)]
+    assert np.mean(rejected) < 0.08
+
+
+def test_a_difference_that_speaks_for_the_other_model_is_no_reason():
+    windows, others = np.array([1.0, 1.0, 1.0, 1.0, 3.0]), np.array([2.0, 2.1, 2.0, 1.9, 2.8])
+    assert ranking_module._p_value(windows, others, True) == diebold_mariano(windows, others) < 0.05
+    assert ranking_module._p_value(windows, others, False) == 1.0
+    assert ranking_module._p_value(others, windows, True) == 1.0
+
+
+def test_a_model_that_cannot_forecast_comes_last_and_says_why(tmp_path):
+    chain = Chain(tmp_path)
+    ranking_p = chain.ranked(chain.baseline(), chain.other(ExplosiveP, "a"), chain.linear("b", lags=7))
+    found = ranking_p.load_generate()
+    assert [(entry["name"], entry["role"]) for entry in found["models"]] == [("b", "champion"), ("a", "challenger")]
+    last = found["models"][1]
+    assert (last["p_value"], last["tie"], last["metrics"]["rmse"]) == (None, False, None)
+    assert "! a: The explosive model has no finite forecast" in flat(ranking_p.leaderboard())
+    row = next(line for line in ranking_p.leaderboard().splitlines() if " a !" in line)
+    assert row.split()[-6:] == ["n/a"] * 6
+    assert np.isnan(ranking_p.to_frame().loc["a", "rmse"])
+    assert "no finite forecast" in ranking_p._repr_html_()
+
+
+@pytest.mark.parametrize("metric", ["rmse", "mase", "directional_accuracy"])
+def test_where_no_model_can_forecast_there_is_no_champion(tmp_path, metric):
+    chain = Chain(tmp_path)
+    ranking_p = chain.ranked(chain.baseline("drift"), chain.other(ExplosiveP, "explosive"), metric=metric)
+    with pytest.raises(
+        ForecastingError, match=rf"No model has finite forecasts .* {metric}\. explosive: The explosive mod"
+    ):
+        ranking_p.load_generate()
+
+
+@pytest.mark.parametrize("every", [2, 3])
+def test_knowing_both_ends_of_a_gap_beats_no_baseline(tmp_path, every):
+    """Of a random walk there is nothing to be known but what interpolation gives away, which was enough in half."""
+    n = 1199 if every == 2 else 1200
+    for seed in range(8):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        levels = 50 + np.cumsum(np.random.default_rng(seed).normal(size=1200))[:n]
+        levels[every - 1 : -1 : every] = np.nan
+        frame = pd.DataFrame({"date": pd.date_range("2023-01-01", periods=n), "level": levels})
+        frame.to_csv(folder / "series.csv", index=False)
+        chain = Chain(folder, SplitParams.hold_out(600), missing="interpolate")
+        ranking_p = chain.ranked(chain.baseline(), chain.linear(lags=2))
+        if every == 2:
+            with pytest.raises(ForecastingError, match="There is nothing to judge"):
+                ranking_p.load_generate()
+        else:
+            assert ranking_p.load_generate()["beats_baseline"] is False
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -157,21 +252,21 @@ def test_walks_forward_are_compared_window_by_window(tmp_path):
 def test_a_champion_that_is_better_by_more_than_noise_beats_the_baseline(clear_p):
     assert clear_p.payload["beats_baseline"] is True
     assert clear_p.payload["p_value_baseline"] < 0.05
-    assert "It beats the baseline drift (p = 0.0" in clear_p.leaderboard().splitlines()[-1]
+    assert "It beats the baseline drift (p = 0.0" in flat(clear_p.leaderboard())
 
 
 def test_a_champion_that_is_worse_than_the_baseline_says_so(walk_p):
     ranking = walk_p.payload
     assert ranking["beats_baseline"] is False
     assert by_name(ranking)["drift"]["metrics"]["rmse"] < by_name(ranking)["small"]["metrics"]["rmse"]
-    assert "It does not beat the baseline drift, which is better (RMSE 1.6819" in walk_p.leaderboard()
+    assert "It does not beat the baseline drift, which is better (RMSE 1.6819" in flat(walk_p.leaderboard())
 
 
 def test_a_champion_that_may_be_better_by_chance_does_not_beat_the_baseline(even_p):
     ranking = even_p.payload
     assert by_name(ranking)["drift"]["metrics"]["rmse"] > by_name(ranking)["small"]["metrics"]["rmse"]
     assert ranking["beats_baseline"] is False
-    assert "It does not beat the baseline drift: the difference may be chance (p = 0.3" in even_p.leaderboard()
+    assert "It does not beat the baseline drift: the difference may be chance (p = 0.3" in flat(even_p.leaderboard())
 
 
 def test_the_manifest_says_who_is_champion(clear_p):
@@ -191,8 +286,33 @@ def test_the_manifest_says_who_is_champion(clear_p):
 def test_models_that_were_judged_by_fewer_rows_are_not_compared(tmp_path):
     many, few = (Chain(tmp_path, SplitParams.hold_out(rows)) for rows in (80, 80 - 59))
     evaluations = [many.evaluated(many.baseline()), few.evaluated(few.linear())]
-    with pytest.raises(ForecastingError, match=r"linear and naive were not judged alike.*key of the split"):
-        RankingP(tmp_path, evaluations)
+    with pytest.raises(
+        ForecastingError, match=r"linear: number of rows 21; naive: number of rows 80\. Evaluate them by"
+    ):
+        RankingP(tmp_path, evaluations).load_generate()
+
+
+def test_series_that_differ_in_their_transform_or_exogenous_columns_only_are_compared(tmp_path):
+    plain, returns, driven = (Chain(tmp_path, **series) for series in (
+        {}, {"transform": "log_return"}, {"exogenous": ("driver",)},
+    ))  # fmt: skip
+    models = [plain.linear("plain"), returns.linear("returns"), driven.linear("driven", lags=1)]
+    ranking_p = plain.ranked(plain.baseline(), returns.baseline("drift"), *models)
+    found = ranking_p.payload
+    assert found["champion"] == "driven"
+    assert {entry["name"] for entry in found["models"]} == {"plain", "returns", "driven"}
+    assert found["rows_digest"] == ranking_p.evaluations["returns"].metrics["rows_digest"]
+    assert "split" not in found
+    assert load_champion(ranking_p.deploy()).forecast(1, pd.DataFrame({"driver": [0.0]}))["mean"].notna().all()
+
+
+def test_errors_that_are_scaled_by_other_training_rows_are_not_compared_by_their_scale(tmp_path):
+    splits = (SplitParams.hold_out(40), SplitParams.sliding(n_windows=1, test_size=40, train_size=60))
+    long, short = (Chain(tmp_path, split) for split in splits)
+    evaluations = [long.evaluated(long.baseline()), short.evaluated(short.linear())]
+    assert RankingP(tmp_path, evaluations).payload["rows"] == 40
+    with pytest.raises(ForecastingError, match=r"linear: scale of the errors 1\.\d+; naive: scale of the errors 1\."):
+        RankingP(tmp_path, evaluations, RankingParams(metric="mase")).load_generate()
 
 
 def test_models_of_other_windows_are_not_compared(tmp_path):
@@ -210,11 +330,10 @@ def test_models_that_were_judged_in_another_way_are_not_compared(tmp_path):
     naive_p = chain.evaluated(chain.baseline())
     with pytest.raises(ForecastingError, match="linear: how forecast; naive: how one_step"):
         RankingP(tmp_path, [naive_p, chain.evaluated(chain.linear(), how="forecast")])
-    other_season = [naive_p, chain.evaluated(chain.linear(), season=7)]
     with pytest.raises(ForecastingError, match="linear: season 7; naive: season 1"):
-        RankingP(tmp_path, other_season, RankingParams(metric="mase"))
-    assert RankingP(tmp_path, other_season).key
-    assert RankingP(tmp_path, [naive_p, chain.evaluated(chain.linear(), coverage=0.5)]).key
+        RankingP(tmp_path, [naive_p, chain.evaluated(chain.linear(), season=7)])
+    with pytest.raises(ForecastingError, match=r"linear: coverage 0\.5; naive: coverage 0\.95"):
+        RankingP(tmp_path, [naive_p, chain.evaluated(chain.linear(), coverage=0.5)])
 
 
 def test_a_ranking_needs_a_baseline_and_a_model(tmp_path):
@@ -227,6 +346,10 @@ def test_a_ranking_needs_a_baseline_and_a_model(tmp_path):
         chain.ranked()
     with pytest.raises(ParamsError, match="evaluations must be EvaluationP; one is of type LinearP"):
         RankingP(tmp_path, [chain.linear()])
+    with pytest.raises(
+        ParamsError, match=r"evaluations must be several EvaluationP, in a list: .*; got one of type Ev"
+    ):
+        RankingP(tmp_path, chain.evaluated(chain.linear()))
 
 
 def test_two_models_of_one_name_are_refused(tmp_path):
@@ -258,12 +381,16 @@ def test_the_payload_is_found_again_and_nothing_is_fitted_for_it(clear_p):
 def test_the_leaderboard_is_aligned_and_says_what_does_not_apply(even_p):
     lines = even_p.leaderboard().splitlines()
     assert lines[0] == "80 test rows, one step ahead, by RMSE"
-    assert lines[1].split() == ["rank", "role", "name", "RMSE", "MAE", "MASE", "direction", "coverage", "p"]
+    assert lines[1].split() == ["rank", "role", "name", "RMSE", "MAE", "MASE", "dir.", "cov.", "p"]
     table = [line for line in lines[1:-1] if not line.startswith("-")]
     ends = [line.index(cell) + len(cell) for line, cell in zip(table, ("RMSE", "1.6904", "1.6887"), strict=False)]
     assert len(set(ends)) == 1
     assert "n/a" in next(line for line in lines if " naive " in line)
-    assert lines[-1] == (
+    assert max(map(len, lines)) <= 80
+    end = even_p.leaderboard().partition("Champion")[2]
+    assert "(p = 0.391)" in end  # not in two lines
+    assert all(line.startswith("  ") for line in end.splitlines()[1:])
+    assert flat("Champion" + end) == (
         "Champion: small: within the noise of large, which has the lowest RMSE (p = 0.913, alpha 0.05), and the "
         "simplest of those that are (2 parameters; large has 6). It does not beat the baseline drift: the difference "
         "may be chance (p = 0.391)."
@@ -278,7 +405,26 @@ def test_a_doubtful_model_keeps_its_place_and_carries_its_warning(tmp_path):
     text = ranking_p.leaderboard()
     assert "doubtful !" in text
     assert "! doubtful: It did not converge." in text
+    assert max(map(len, text.splitlines())) <= 80
     assert "Champion: doubtful: the only model." in text
+
+
+def test_what_is_long_is_wrapped(tmp_path):
+    class VerboseP(LinearP):
+        def _generate_payload(self):
+            payload = super()._generate_payload()
+            self._warn("It " + "did not converge, and " * 9 + "so on.")
+            return payload
+
+    chain = Chain(tmp_path, exogenous=("driver",))
+    ranking_p = chain.ranked(
+        chain.baseline(), chain.linear("talker", kind=VerboseP, lags=1), chain.linear("flat", lags=0)
+    )
+    lines = ranking_p.leaderboard().splitlines()
+    begin = next(number for number, line in enumerate(lines) if line.startswith("! talker: It did not"))
+    assert max(map(len, lines)) <= 80
+    assert lines[begin + 1].startswith("  ")
+    assert "direction" in ranking_p._repr_html_()  # which has room
 
 
 def test_the_table_has_a_row_for_each_model(even_p):

@@ -26,6 +26,8 @@ from persistable.forecasting import (
     LinearStudyP,
     LstmParams,
     LstmStudyP,
+    SplitP,
+    SplitParams,
 )
 from persistable.studies import BestParamsP, Categorical, Int
 
@@ -134,5 +136,40 @@ def test_bad_orders_are_refused(chain, tmp_path):
     other = Chain(tmp_path / "other")
     with pytest.raises(ParamsError, match="Pass the series that it was made with"):
         LinearStudyP(tmp_path, series_p=chain.series_p, split_p=other.split_p)
-    with pytest.raises(ParamsError, match="has no depth, which the study has chosen"):
+    with pytest.raises(ParamsError, match="has no setting depth that a study could choose"):
         Linear.with_choice(LinearParams(), {"depth": 3})
+
+
+def test_a_model_of_a_study_has_what_the_study_was_made_with(chain):
+    study_p = study_of(chain, model=LinearParams(calendar=("weekday",)), search_space={"lags": Int(1, 3)})
+    model_p = LinearP(
+        chain.folder, series_p=chain.series_p, split_p=chain.split_p, best_p=BestParamsP(study_p, n_trials=1)
+    )
+    assert model_p.settings.calendar == ("weekday",)
+    assert model_p.params is not study_p.params.model
+
+
+def test_a_study_that_was_judged_by_another_split_chooses_for_nobody_else(chain):
+    split_p = SplitP(chain.folder, SplitParams.expanding(2, 10), series_p=chain.series_p)
+    with pytest.raises(ParamsError, match="the study may have seen the rows that the model is to be judged by"):
+        LinearP(chain.folder, series_p=chain.series_p, split_p=split_p, best_p=BestParamsP(study_of(chain), n_trials=1))
+
+
+def test_what_cannot_be_searched_is_refused_at_once(chain):
+    for space in ({"lagz": Int(1, 3)}, {"window": Int(0, 1)}):
+        with pytest.raises(ParamsError, match=r"has no setting \w+ that a study could choose"):
+            study_of(chain, search_space=space)
+    with pytest.raises(ParamsError, match="LinearStudyP searches for LinearParams, but model is of type ArimaParams"):
+        study_of(chain, model=ArimaParams())
+
+
+def test_what_was_filled_is_not_judged(tmp_path):
+    frame = pd.read_csv(write_csv(tmp_path / "series.csv"))
+    frame.loc[185, "level"] = np.nan  # the validation rows are 160 to 199
+    frame.to_csv(tmp_path / "series.csv", index=False)
+    chain = Chain(tmp_path, missing="interpolate")
+    study = study_of(chain, search_space={"lags": Int(3, 3)}).load_generate(n_trials=1)
+    train, test = chain.split_p.validation_rows()
+    found = Linear(Linear.fit(train, LinearParams(lags=3)), train).one_step(test)
+    errors = (found["mean"] - test["level"]).drop([test.index[25], test.index[26]])
+    assert study.trials[0].value == pytest.approx(np.sqrt(np.mean(errors**2)))

@@ -101,7 +101,7 @@ class TestWhatIsRead:
                 "date": pd.date_range("2024-03-01", periods=2),
                 "flag": [True, False],
                 "when": pd.date_range("2024-03-01", periods=2),
-                "count": pd.array([1, None], dtype="Int64"),
+                "count": pd.array([None, 1], dtype="Int64"),
             }
         )
         path = tmp_path / "frame.parquet"
@@ -109,7 +109,7 @@ class TestWhatIsRead:
         for target in ("flag", "when"):
             with pytest.raises(ForecastingError, match=f"2 values of '{target}' in frame.parquet are no numbers"):
                 SeriesP.from_csv(tmp_path, path, target=target).generate()
-        assert values_of(SeriesP.from_csv(tmp_path, path, target="count", missing="ffill"), "count") == [1.0, 1.0]
+        assert values_of(SeriesP.from_csv(tmp_path, path, target="count", missing="drop"), "count") == [1.0]
 
     def test_what_is_called_parquet_and_is_not_is_refused(self, make: Make) -> None:
         with pytest.raises(ForecastingError, match="cannot be read as Parquet"):
@@ -228,6 +228,18 @@ class TestWhatIsRefused:
         SeriesParams(**usable)
         with pytest.raises(ParamsError, match=complaint):
             SeriesParams(**{**usable, **params})
+
+    @pytest.mark.parametrize(
+        ("given", "complaint"),
+        [
+            (pd.DataFrame({"rate": [1.0]}), r"got a DataFrame\. Write it to a file, and pass the path: frame\.to_csv"),
+            (3, r"got a int\. Pass the path of a CSV or Parquet file\."),
+            (None, r"got a NoneType\. Pass the path"),
+        ],
+    )
+    def test_what_is_no_path_is_refused_with_a_way_out(self, tmp_path: Path, given: Any, complaint: str) -> None:
+        with pytest.raises(ParamsError, match=f"csv must be the path of a file, .*; {complaint}"):
+            SeriesP.from_csv(tmp_path, given, target="rate")
 
 
 class TestDates:
@@ -370,8 +382,34 @@ class TestMissing:
         with pytest.raises(ForecastingError, match=complaint):
             make(text, missing=rule).generate()
 
-    def test_the_last_values_may_be_filled_with_the_one_before(self, make: Make) -> None:
-        assert values_of(make("date,rate\n2024-03-01,1\n2024-03-02,\n", missing="ffill")) == [1, 1]
+    def test_days_to_come_of_which_only_exogenous_values_are_known_become_no_rows(self, make: Make) -> None:
+        text = "date,rate,flag\n2024-03-01,1,0\n2024-03-02,,0\n2024-03-03,3,\n2024-03-04,,1\n2024-03-05,,0\n"
+        series_p = make(text, missing="ffill", exogenous=("flag",))
+        assert (values_of(series_p), values_of(series_p, "flag")) == ([1, 1, 3], [0, 0, 0])
+        metrics = series_p.manifest.metrics
+        assert (metrics["missing_filled"], metrics["missing_dropped"], metrics["last"]) == (2, 2, "2024-03-03")
+
+    @pytest.mark.parametrize(
+        ("rule", "expected"),
+        [("ffill", ["2024-03-02T00:00:00"]), ("interpolate", ["2024-03-02T00:00:00"]), ("drop", [])],
+    )
+    def test_it_is_noted_where_targets_were_filled_also_when_it_is_loaded(
+        self, make: Make, rule: str, expected: list[str]
+    ) -> None:
+        for _ in range(2):
+            series_p = make(self.TEXT, exogenous=("flag",), missing=rule)
+            assert len(series_p.payload)
+            assert series_p.metrics["filled"] == expected
+
+    def test_a_series_without_gaps_has_none_filled(self, make: Make) -> None:
+        series_p = make(DAYS)
+        assert len(series_p.payload)
+        assert series_p.metrics["filled"] == []
+
+    def test_periods_without_a_row_are_filled_too(self, make: Make) -> None:
+        series_p = make("date,rate\n2024-03-01 05:30,1\n2024-03-01 07:30,2\n", frequency="h", missing="ffill")
+        assert values_of(series_p) == [1, 1, 2]
+        assert series_p.metrics["filled"] == ["2024-03-01T06:00:00"]
 
 
 class TestPlot:
@@ -382,8 +420,9 @@ class TestPlot:
         assert axes.lines[0].get_ydata().tolist() == [2.5, 3.5]
         assert axes.get_title() == "rate, 2 rows, 2024-03-04 to 2024-03-05"
         assert series_p.plot(ax=axes) is axes
-        with pytest.raises(ParamsError, match="last must be a whole number"):
-            series_p.plot(last=0)
+        for last in (0, True, 2.0):
+            with pytest.raises(ParamsError, match="last must be a number of rows, 1 or more; got"):
+                series_p.plot(last=last)
 
 
 class TestCo2:
