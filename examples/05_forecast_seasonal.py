@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -140,7 +140,7 @@ class NextYearP(Persistable[pd.DataFrame, NextYearParams]):
 next_year_p = NextYearP(DATA_DIR, NextYearParams(), ranking_p=ranking_p)
 
 # %% [markdown]
-# ## A picture: year after year, each forecast from its first of January
+# ## Pictures: year after year, each forecast from its first of January; and how it was learnt
 
 
 # %%
@@ -150,11 +150,27 @@ class PictureParams(PersistableParams):
 
 
 class PictureP(Persistable[bytes, PictureParams]):
-    def __init__(self, data_dir: Path, ranking_p: RankingP) -> None:
+    def __init__(self, data_dir: Path, name: str, upstreams: Mapping[str, Persistable[Any, Any]]) -> None:
         super().__init__(
-            data_dir, PictureParams(), [ranking_p], payload_io=BytesFileIO(), payload_file_suffix=".png",
-            payload_name="co2_picture",
-        )  # fmt: skip
+            data_dir,
+            PictureParams(),
+            upstreams,
+            payload_name=name,
+            payload_io=BytesFileIO(),
+            payload_file_suffix=".png",
+        )
+
+    def _png(self, figure: Any) -> bytes:
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=self.params.dpi)
+        return buffer.getvalue()
+
+
+class ForecastsPictureP(PictureP):
+    """What came, and what the champion had said; and how good the others are."""
+
+    def __init__(self, data_dir: Path, ranking_p: RankingP) -> None:
+        super().__init__(data_dir, "co2_picture", {"ranking": ranking_p})
         self.ranking_p = ranking_p
 
     def _generate_payload(self) -> bytes:
@@ -168,12 +184,39 @@ class PictureP(Persistable[bytes, PictureParams]):
         above.set_title(f"CO2 at Mauna Loa, twelve months at once, by the champion: {champion.payload_name}")
         above.set_ylabel("ppm")
         self.ranking_p.plot(ax=below)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=self.params.dpi)
-        return buffer.getvalue()
+        return self._png(figure)
 
 
-picture_p = PictureP(DATA_DIR, ranking_p)
+class LearningPictureP(PictureP):
+    """How the search for the linear model went, and how the network of the last window learnt."""
+
+    def __init__(self, data_dir: Path, best_p: BestParamsP, lstm_p: LstmP | None) -> None:
+        upstreams: dict[str, Persistable[Any, Any]] = {"best": best_p}
+        super().__init__(data_dir, "co2_learning", upstreams if lstm_p is None else upstreams | {"lstm": lstm_p})
+        self.best_p = best_p
+        self.lstm_p = lstm_p
+
+    def _generate_payload(self) -> bytes:
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(10, 4), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        trials = self.best_p.study_p.to_frame().query("state == 'COMPLETE'")[: self.best_p.params.n_trials]
+        left.plot(trials["number"], trials["value"], "o", color="tab:gray")
+        left.plot(trials["number"], trials["value"].cummin(), color="tab:orange", label="best so far")
+        left.set_title(self.best_p.study_p.payload_name)
+        left.set_xlabel("trial")
+        left.set_ylabel("RMSE on the validation rows, ppm")
+        left.legend(frameon=False)
+        if self.lstm_p is None:
+            right.set_axis_off()
+        else:
+            self.lstm_p.plot_loss(ax=right)
+        return self._png(figure)
+
+
+lstm_p = next((model_p for model_p in families[-1] if isinstance(model_p, LstmP)), None)
+pictures: list[PictureP] = [ForecastsPictureP(DATA_DIR, ranking_p), LearningPictureP(DATA_DIR, best_p, lstm_p)]
 
 # %% [markdown]
 # ## Run it
@@ -181,7 +224,7 @@ picture_p = PictureP(DATA_DIR, ranking_p)
 # %%
 model_ps = [model_p for models in families for model_p in models]
 chain: list[Persistable[Any, Any]] = [series_p, split_p, best_p, *model_ps, *evaluation_ps, ranking_p]
-chain += [next_year_p, picture_p]
+chain += [next_year_p, *pictures]
 started = time.perf_counter()
 print(f"{'artifact':<28}{'key':<12}{'':<8}{'now':>12}{'when made':>14}")
 for persistable in chain:
@@ -198,7 +241,8 @@ print(f"{len(chain)} artifacts in {time.perf_counter() - started:.2f} s")
 # %%
 print(split_p.describe().to_string(), "\n")
 print(ranking_p.leaderboard())
-print(f"Picture: {picture_p.persist_filepath / picture_p.manifest.payload['file']}")
+for picture_p in pictures:
+    print(f"Picture: {picture_p.persist_filepath / picture_p.manifest.payload['file']}")
 
 # %%
 print(f"\nThe next twelve months, by {ranking_p.champion_p.payload_name}:")
@@ -208,4 +252,5 @@ print(next_year_p.payload.to_string(float_format="{:.2f}".format))
 if "get_ipython" in globals():
     from IPython.display import Image, display
 
-    display(Image(picture_p.payload))  # type: ignore[no-untyped-call]
+    for picture_p in pictures:
+        display(Image(picture_p.payload))  # type: ignore[no-untyped-call]
