@@ -199,6 +199,8 @@ class Forecaster(ABC):
         ForecastingError
             If there are missing values, or the target is constant, or there are too few rows.
         """
+        if missing := sorted(cls.__abstractmethods__):
+            raise ParamsError(f"{cls.__qualname__} is no whole family yet: define {', '.join(missing)}.")
         if _families.get(cls.family) is not cls:
             raise ParamsError(
                 f"{cls.__qualname__} goes by the family {cls.family!r}, which is another class, and what it fits would "

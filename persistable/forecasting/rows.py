@@ -115,6 +115,11 @@ def check_follows(index: pd.DatetimeIndex, known: pd.DatetimeIndex, name: str) -
     Where no recent date of a calendar is missing, the next one is known. Else, as with a market's holidays, a gap may
     be up to twice as long as any before.
     """
+    if str(index.tz) != str(known.tz):
+        raise ForecastingError(
+            f"{name} has dates in the zone {index.tz}, and the model knows dates in {known.tz}. A series has no zone: "
+            f"pass dates without one."
+        )
     first, last = index[0], known[-1]
     if first <= last:
         raise ForecastingError(

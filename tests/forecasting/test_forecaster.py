@@ -598,6 +598,25 @@ def test_a_family_of_ones_own_needs_six_methods():
     assert repr(again).startswith("<Mean of 'price', fitted to 150 rows up to ")
 
 
+def test_a_family_that_lacks_methods_says_which():
+    class Half(Forecaster):
+        family = "half of a test"
+
+        @classmethod
+        def _fit(cls, rows, params, fitting):
+            return {}
+
+    with pytest.raises(ParamsError, match="define _one_step, _path, _residuals, n_parameters, summary"):
+        Half.fit(prices(), None)
+
+
+def test_dates_in_a_zone_are_refused():
+    frame = prices()
+    model = fitted("naive", frame.iloc[:150])
+    with pytest.raises(ForecastingError, match="has dates in the zone UTC, and the model knows dates in None"):
+        model.one_step(frame.iloc[150:].tz_localize("UTC"))
+
+
 def test_a_class_that_would_be_loaded_as_another_one_is_not_fitted():
     class Shifted(Mean):
         pass
