@@ -98,7 +98,7 @@ model_ps: list[ModelP[Any]] = [
 if find_spec("torch") is None:
     print("torch is not installed: no LSTM. pip install 'persistable[torch]'\n")
 else:
-    lstm_params = LstmParams(epochs=5 if SHORT else 20)
+    lstm_params = LstmParams(epochs=15 if SHORT else 20)
     study_ps.append(
         LstmStudyP(DATA_DIR, LstmStudyP.default_params(model=lstm_params), series_p=series_p, split_p=split_p)
     )

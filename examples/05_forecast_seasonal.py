@@ -108,7 +108,7 @@ families: list[Sequence[ModelP[Any]]] = [
 if find_spec("torch") is None:
     print("torch is not installed: no LSTM. pip install 'persistable[torch]'\n")
 else:
-    lstm_params = LstmParams(lags=24, horizon=12, hidden_size=16, epochs=30 if SHORT else 100)
+    lstm_params = LstmParams(lags=24, horizon=12, hidden_size=16, epochs=200)
     families.append(each_window(LstmP, "lstm", lstm_params))
 
 evaluation_ps = [EvaluationP(DATA_DIR, models, EvaluationParams(how="forecast", season=12)) for models in families]

@@ -117,7 +117,7 @@ def test_what_a_miss_costs_is_known(s3_server: S3Server, proxy: FaultyProxy, url
     DataP(store, payload_name="first").load_generate()
     proxy.clear()
     DataP(store, payload_name="second").load_generate()  # the store is probed once
-    assert len(proxy.requests) <= 17, proxy.requests
+    assert len(proxy.requests) <= 18, proxy.requests  # one of them lists what there is, to say why it was made
     writes = [request for request in proxy.requests if request.startswith("PUT")]
     assert len(writes) == 5, writes  # lease, payload, params, log, manifest
 
