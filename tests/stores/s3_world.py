@@ -218,6 +218,7 @@ def interrupt(
             pause(max(0.0, aim["until"] - time.time()) + rng.uniform(0.0, 0.15))
         if victim.poll() is not None:
             continue
+        when = time.time()  # who is killed may be followed by another before we know that it is dead
         if rng.random() < 0.6:
             victim.kill()
             victim.wait()
@@ -225,7 +226,7 @@ def interrupt(
         else:
             victim.send_signal(signal.SIGSTOP)
             asleep.append((time.monotonic() + rng.uniform(1.3, 2.0) * world._task["time_to_live"], victim))
-        hits.append((victim.pid, time.time()))
+        hits.append((victim.pid, when))
     while asleep:
         pause(0.05)
     return hits
