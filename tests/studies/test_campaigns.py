@@ -31,7 +31,7 @@ from servers import S3Server, TrialServer
 from study_world import Process, World, by_ordinal, finished_in, params, study_p, trials_in
 
 from persistable._processes import this_process
-from persistable.studies.seeding import is_lost
+from persistable.studies.seeding import Ordinals, is_lost
 from persistable.studies.space import distributions_of
 
 
@@ -76,8 +76,21 @@ class _Trials:
         return trials
 
 
-def _check_over(trials: list[Any], log: Path, kills: int) -> None:
-    """Nobody has left anything behind, and nothing was run twice but what was lost."""
+def _check_over(trials: list[Any], log: Path, kills: int, n_trials: int | None = None) -> None:
+    """Nobody has left anything behind, and nothing was run twice but what was lost.
+
+    Of several workers, one may have begun a trial more than there are to be, and be killed: its repetition waits, until
+    more are asked for.
+    """
+    ordinals = Ordinals()
+    ordinals.read(trials)
+    complete = [ordinals[trial.number] for trial in trials if trial.state == TrialState.COMPLETE]
+
+    def is_too_many(trial: Any) -> bool:
+        before = sum(ordinal < ordinals[trial.number] for ordinal in complete)
+        return n_trials is not None and trial.state == TrialState.WAITING and before >= n_trials
+
+    trials = [trial for trial in trials if not is_too_many(trial)]
     assert {trial.state for trial in trials} <= {TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL}
     lost = {trial.number for trial in trials if is_lost(trial)}
     assert len(lost) <= kills
@@ -235,7 +248,7 @@ def _three_of_whom_one_is_killed(
                 workers[victim] = world.start(data_dir, **order)
         answers = [worker.answer() for worker in workers]
         trials = watched.look()
-        _check_over(trials, log, killed_here)
+        _check_over(trials, log, killed_here, n_trials)
         complete = sum(trial.state == TrialState.COMPLETE for trial in trials)
         assert n_trials <= complete <= n_trials + 2
         assert all(n_trials <= answer["complete"] <= complete for answer in answers)
