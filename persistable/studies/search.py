@@ -21,7 +21,7 @@ from ..exceptions import MissingDependencyError, StudyError
 from .algorithms import Constraints
 from .seeding import SeededSampler, is_lost, repeat_lost
 from .space import SearchSpace, distributions_of, suggest_all
-from .storages import afresh, set_trial_params
+from .storages import afresh, set_trial_params, takes_one_at_a_time
 from .tally import Tally
 from .views import amount
 from .workers import WORKER, Worker, owner_of
@@ -249,6 +249,15 @@ class Search:
         """Take a waiting trial, or create one."""
         study, storage = self._study, self._study._storage
         study._thread_local.cached_all_trials = None  # as study.ask() does: what is read in a trial is read once
+        if self._tally.waiting:
+            with contextlib.nullcontext() if takes_one_at_a_time(storage) else self._alone():
+                if (taken := self._taken()) is not None:
+                    return taken
+        born = create_trial(state=TrialState.RUNNING, system_attrs={WORKER: self._worker.record})
+        return self._trial(storage.create_new_trial(study._study_id, template_trial=born))
+
+    def _taken(self) -> _DeclaredTrial | None:
+        storage = self._study._storage
         for waiting in self._tally.waiting:
             # Exactly one of those who try gets it. Each says so before, for it may be killed as soon as it has it.
             with contextlib.suppress(UpdateFinishedTrialError):
@@ -256,8 +265,7 @@ class Search:
                 if storage.set_trial_state_values(waiting._trial_id, TrialState.RUNNING):
                     storage.set_trial_system_attr(waiting._trial_id, WORKER, self._worker.record)
                     return self._trial(waiting._trial_id)
-        born = create_trial(state=TrialState.RUNNING, system_attrs={WORKER: self._worker.record})
-        return self._trial(storage.create_new_trial(study._study_id, template_trial=born))
+        return None
 
     def _trial(self, trial_id: int) -> _DeclaredTrial:
         return _DeclaredTrial(self._study, trial_id, self._distributions)

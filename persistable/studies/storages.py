@@ -33,7 +33,15 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.study import StudyDirection
 
-__all__ = ["TrialStorage", "afresh", "create_study", "find_study", "private_folder", "set_trial_params"]
+__all__ = [
+    "TrialStorage",
+    "afresh",
+    "create_study",
+    "find_study",
+    "private_folder",
+    "set_trial_params",
+    "takes_one_at_a_time",
+]
 
 _POSSIBLE: Final = (
     "A storage is the path of a journal file; a URL: sqlite:///path, postgresql://..., mysql://... or what else "
@@ -276,6 +284,15 @@ def afresh(storage: BaseStorage) -> BaseStorage:
     from optuna.storages import JournalStorage
 
     return copy.copy(storage) if isinstance(storage, JournalStorage) else storage  # its copies read from the beginning
+
+
+def takes_one_at_a_time(storage: BaseStorage) -> bool:
+    """Return whether exactly one of several workers gets a trial that waits.
+
+    Not so in SQLite: Optuna reads and writes the state in one transaction, and SQLite lets two of them read first.
+    """
+    engine = getattr(getattr(storage, "_backend", storage), "engine", None)
+    return engine is None or engine.dialect.name != "sqlite"
 
 
 def set_trial_params(storage: BaseStorage, trial_id: int, params: Mapping[str, tuple[float, BaseDistribution]]) -> None:
