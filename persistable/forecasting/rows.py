@@ -143,8 +143,9 @@ def check_follows(index: pd.DatetimeIndex, known: pd.DatetimeIndex, name: str) -
 
 _RECENT: Final = 100  # dates that say which calendar a series is on
 
-_CALENDARS: Final = ("YS", "YE", "QS", "QE", "MS", "ME", "W", "B", "D", "h")
-"""From coarse to fine."""
+_COARSER: Final = ("YS", "YE", "QS", "QE", "MS", "ME")
+_FINER: Final = ("B", "D", "h")
+"""Calendars than weeks, from coarse to fine."""
 
 
 def _frequency(index: pd.DatetimeIndex) -> Any:
@@ -156,8 +157,8 @@ def _frequency(index: pd.DatetimeIndex) -> Any:
         regular = pd.infer_freq(index)
     if regular is not None and not (regular == "D" and (index.day_of_week < 5).all()):  # five days of a week are "B"
         return regular
-    candidates: list[Any] = list(_CALENDARS)
-    candidates[6] = f"W-{index[-1]:%a}".upper()
+    week = f"W-{index[-1].day_name()[:3].upper()}"  # in English, whatever the locale
+    candidates: list[Any] = [*_COARSER, week, *_FINER]
     if (index.day == index[0].day).all():
         candidates.insert(0, pd.DateOffset(months=1))  # the 15th of each month
     for frequency in candidates:

@@ -170,8 +170,11 @@ class StudyP(StudyViews, Persistable["Study", StudyParamsT]):
         )
 
     def _constraints(self, trial: FrozenTrial) -> Any:
-        """Return how far a finished trial violates each constraint: a list of floats, 0 and less is feasible."""
-        raise NotImplementedError
+        """Return how far a finished trial violates each constraint: a list of floats, 0 and less is feasible.
+
+        It is called only where a subclass overrides it.
+        """
+        raise NotImplementedError(f"{type(self).__qualname__} has no constraints: define _constraints(self, trial).")
 
     # -----------------------------------------------------------------------------------------------------------------
     # The payload
