@@ -23,6 +23,7 @@ import contextlib
 import datetime as dt
 import errno
 import json
+import os
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -50,6 +51,7 @@ from .stores import Store
 __all__ = [
     "Artifact",
     "Instead",
+    "announce",
     "claim",
     "commit",
     "load",
@@ -398,9 +400,22 @@ def commit(
                 if manifest_bytes(store, key) != manifest.data:
                     _drop_quietly(store, path, fileio)
         raise _not_persisted(key, error) from error
+    announce(store, key)
     dead_tokens = lease.dead_tokens if lease else set()
     sweep(store, key, manifest, dead_tokens, None if before == bad else before, fileio)
     return manifest
+
+
+def announce(store: Store, key: ArtifactKey) -> None:
+    """Touch the folder of a payload name, so that a catalogue learns from one look that something in it has changed.
+
+    A new artifact makes a new folder there, which says so by itself; one that arrives where a lease was, or takes the
+    place of another, or goes, does not.
+    """
+    folder = store.local_path(key.payload_name)
+    if folder is not None:
+        with contextlib.suppress(OSError):  # somebody else's folder, or a store that is no folder after all
+            os.utime(folder)
 
 
 def _write_payload(

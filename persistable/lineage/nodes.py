@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Protocol
 
-from .exceptions import ParamsError, UntrackableValueError
-from .keys import ArtifactKey, fingerprint
-from .params import readable, tracked_params
+from ..exceptions import ParamsError, UntrackableValueError
+from ..keys import ArtifactKey, fingerprint
+from ..params import readable, tracked_params
 
 __all__ = ["Node", "key_of", "keys_of", "params_tree", "readable_params", "readable_tree", "walk"]
 

@@ -1,0 +1,61 @@
+"""Cards for notebooks: compact, readable in light and dark themes, with nothing from elsewhere.
+
+All styles are in the elements, because a notebook shows many cards, and sites that render notebooks drop style sheets.
+Colours are left to the theme; what is less important is paler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from html import escape as _escape
+
+from ._text import printable
+
+__all__ = ["card", "escape", "row", "rows", "table", "title"]
+
+_CARD = (
+    "display:inline-block;border:1px solid rgba(128,128,128,.4);border-radius:6px;padding:8px 12px;"
+    "font-size:13px;line-height:1.5;max-width:100%;overflow-x:auto"
+)
+_CELL = "padding:1px 0;border:0;background:none"
+
+
+def escape(text: object, longest: int | None = None) -> str:
+    """Return `text` as HTML that shows it, whatever it holds, in one line of at most `longest` characters."""
+    return _escape(printable(text, longest))
+
+
+def title(name: str, key: str = "", remark: str = "") -> str:
+    """Return the first line of a card: a name, the first digits of a key, and a remark."""
+    line = f"<b>{escape(name, 80)}</b>"
+    if key:
+        line += f" <code style='opacity:.6;background:none' title='{escape(key)}'>{escape(key[:8])}</code>"
+    return f"{line} <span style='opacity:.75'>{escape(remark, 200)}</span>" if remark else line
+
+
+def card(heading: str, *parts: str, pale: str = "") -> str:
+    """Return a card: the heading (HTML, as of :func:`title`), a pale line of text, and further parts (HTML)."""
+    line = f"<div style='opacity:.75'>{escape(pale)}</div>" if pale else ""
+    blocks = "".join(f"<div>{part}</div>" for part in parts if part)
+    return f"<div style='{_CARD}'><div>{heading}</div>{line}{blocks}</div>"
+
+
+def row(cells: Sequence[str], *, tag: str = "td", right: Collection[int] = (), style: str = "") -> str:
+    """Return a row of a table from texts; those in the columns `right` are aligned to the right."""
+    shown = "".join(
+        f"<{tag} style='{_CELL};padding-right:16px;text-align:{'right' if column in right else 'left'}'>"
+        f"{escape(cell, 200)}</{tag}>"
+        for column, cell in enumerate(cells)
+    )
+    return f"<tr style='background:none;{style}'>{shown}</tr>"
+
+
+def table(lines: Iterable[str]) -> str:
+    """Return a table of rows that :func:`row` made."""
+    return f"<table style='border-collapse:collapse;border:0;margin:6px 0;font-size:13px'>{''.join(lines)}</table>"
+
+
+def rows(header: Sequence[str], lines: Iterable[Sequence[str]], *, right: Collection[int] = ()) -> str:
+    """Return a table with a pale header, from texts."""
+    head = row(header, tag="th", right=right, style="opacity:.75")
+    return table([head, *(row(line, right=right) for line in lines)])

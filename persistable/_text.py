@@ -1,0 +1,126 @@
+"""Texts for people, in a terminal, in a log, or on a page: harmless, short, aligned, in usual units.
+
+What comes from a store (names, params, logs) was written by somebody else. It may hold sequences that move the cursor,
+colour the screen, or turn the direction of writing around: :func:`printable` shows these, instead of obeying them.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+__all__ = ["age", "amount", "duration", "printable", "shown", "size", "table", "width_of"]
+
+_BYTES: Final = ("kB", "MB", "GB", "TB", "PB")
+
+
+def printable(text: object, longest: int | None = None) -> str:
+    r"""Return `text` in one line that any terminal shows harmlessly, cut to `longest` characters.
+
+    >>> printable("a\x1b[31m\nb"), printable("abcdef", 4)
+    ('a\\x1b[31m\\nb', 'abc…')
+    """
+    line = str(text) if longest is None else str(text)[: longest + 1]
+    if not line.isprintable():
+        line = "".join(letter if letter.isprintable() else _escaped(letter) for letter in line)
+    return line if longest is None or len(line) <= longest else f"{line[: longest - 1]}…"
+
+
+def _escaped(letter: str) -> str:
+    return letter.encode("unicode_escape").decode("ascii")
+
+
+def shown(value: Any, longest: int = 40) -> str:
+    """Return a readable param or metric as a short text: strings in quotes, marked values without their marks.
+
+    >>> shown({"$float": "nan"}), shown("a"), shown({"$tuple": [1, 2]}), shown({"n": 1})
+    ('nan', '"a"', 'tuple [1, 2]', '{"n": 1}')
+    """
+    mark = ""
+    if isinstance(value, Mapping) and len(value) == 1 and (name := next(iter(value))).startswith("$"):
+        value = value[name]
+        if name in ("$float", "$Path"):
+            return printable(value, longest)
+        mark = f"{name[1:]} "
+    return printable(mark + json.dumps(value, ensure_ascii=False), longest)
+
+
+def amount(number: int, noun: str, plural: str = "") -> str:
+    """Return a number and its noun: ``1 artifact``, ``2 artifacts``, ``100,000 artifacts``."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def size(number_of_bytes: float) -> str:
+    """Return a number of bytes in decimal units, as disks are sold: ``12 B``, ``1.2 MB``.
+
+    >>> size(999), size(1234567)
+    ('999 B', '1.2 MB')
+    """
+    if number_of_bytes < 1000:
+        return f"{number_of_bytes:.0f} B"
+    for unit in _BYTES:
+        number_of_bytes /= 1000
+        if number_of_bytes < 999.95 or unit == _BYTES[-1]:
+            break
+    return f"{number_of_bytes:.1f} {unit}" if number_of_bytes < 99.95 else f"{number_of_bytes:.0f} {unit}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time in the unit that suits it.
+
+    >>> duration(0.012), duration(90), duration(3 * 86400)
+    ('12 ms', '90 s', '3 days')
+    """
+    for limit, unit, name in ((1, 1e-3, "ms"), (120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / unit:.3g} {name}"
+    return f"{seconds / 86400:.0f} days"
+
+
+def age(at: str | dt.datetime | None, now: dt.datetime | None = None) -> str:
+    """Return how long ago a time was, as ``5 min ago``; the time itself if it lies ahead; "" if there is none."""
+    try:
+        then = dt.datetime.fromisoformat(at) if isinstance(at, str) else at
+    except ValueError:
+        return printable(at, 40)
+    if then is None:
+        return ""
+    then = then if then.tzinfo else then.replace(tzinfo=dt.UTC)
+    seconds = ((now or dt.datetime.now(dt.UTC)) - then).total_seconds()
+    if seconds < -60:  # the clocks of two machines
+        return then.isoformat(timespec="seconds")
+    return "just now" if seconds < 1 else f"{duration(int(seconds))} ago"
+
+
+def width_of(text: str) -> int:
+    """Return how many columns of a terminal a printable text takes."""
+    if text.isascii():
+        return len(text)
+    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
+    return len(text) + wide - sum(unicodedata.combining(letter) > 0 for letter in text)
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> list[str]:
+    """Return the lines of a table: the header, and one per row.
+
+    Parameters
+    ----------
+    header : sequence of str
+        The titles of the columns.
+    rows : iterable of sequence of str
+        The cells; what is not printable in them is escaped.
+    right : iterable of int
+        The columns that are aligned to the right: numbers.
+    """
+    lines = [[printable(cell) for cell in line] for line in (header, *rows)]
+    widths = [max(map(width_of, column)) for column in zip(*lines, strict=True)]
+    to_right = set(right)
+
+    def aligned(column: int, cell: str) -> str:
+        blanks = " " * (widths[column] - width_of(cell))
+        return blanks + cell if column in to_right else cell + blanks
+
+    return ["  ".join(aligned(column, cell) for column, cell in enumerate(line)).rstrip() for line in lines]
