@@ -6,12 +6,15 @@ Colours are left to the theme; what is less important is paler.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from html import escape as _escape
+from typing import Any, Final, Protocol
 
-from ._text import printable
+from ._text import age, duration, number, printable, shown, size
 
-__all__ = ["card", "escape", "row", "rows", "table", "title"]
+__all__ = ["artifact_card", "card", "escape", "pairs", "row", "rows", "table", "title"]
+
+_ROWS: Final = 20  # params or metrics of one artifact; what is more is counted
 
 _CARD = (
     "display:inline-block;border:1px solid rgba(128,128,128,.4);border-radius:6px;padding:8px 12px;"
@@ -59,3 +62,58 @@ def rows(header: Sequence[str], lines: Iterable[Sequence[str]], *, right: Collec
     """Return a table with a pale header, from texts."""
     head = row(header, tag="th", right=right, style="opacity:.75")
     return table([head, *(row(line, right=right) for line in lines)])
+
+
+def pairs(heading: str, values: Mapping[str, str]) -> str:
+    """Return a table of names and texts under a pale heading; "" if there are none."""
+    if not values:
+        return ""
+    lines = [row(pair) for pair in list(values.items())[:_ROWS]]
+    if len(values) > _ROWS:
+        lines.append(row(["…", f"and {len(values) - _ROWS} more"], style="opacity:.75"))
+    return table([row([heading, ""], tag="th", style="opacity:.75"), *lines])
+
+
+class _Artifact(Protocol):
+    """What a card needs to know of an artifact; a manifest says it."""
+
+    @property
+    def payload_name(self) -> str: ...
+    @property
+    def key(self) -> str: ...
+    @property
+    def payload(self) -> Any: ...
+    @property
+    def params(self) -> Mapping[str, Any]: ...
+    @property
+    def metrics(self) -> Mapping[str, Any]: ...
+    @property
+    def dependencies(self) -> Mapping[str, Any]: ...
+    @property
+    def generated(self) -> Mapping[str, Any]: ...
+    @property
+    def tags(self) -> Sequence[str]: ...
+
+
+def artifact_card(artifact: _Artifact, remark: str = "") -> str:
+    """Return the card of an artifact: what it is, who made it when, and its params, metrics and upstreams."""
+    made = artifact.generated
+    tags = "".join(f", {tag}" for tag in artifact.tags)
+    pale = (
+        f"{artifact.payload['summary']}, {size(artifact.payload['size'])}; made {age(made.get('at'))} in "
+        f"{duration(made.get('seconds') or 0)} by {made.get('user')}@{made.get('host')}{tags}"
+    )
+    upstreams = {
+        role: f"{upstream.payload_name} {upstream.key[:8]}" for role, upstream in artifact.dependencies.items()
+    }
+    params = {name: shown(value, 60) for name, value in artifact.params.items()}
+    metrics = {name: number(value) for name, value in artifact.metrics.items()}
+    parts = [pairs("params", params), pairs("metrics", metrics), pairs("upstreams", upstreams)]
+    columns = "".join(f"<div>{part}</div>" for part in parts if part)
+    return card(
+        title(artifact.payload_name, artifact.key, remark),
+        f"<div style='display:flex;flex-wrap:wrap;gap:4px 24px;align-items:flex-start'>{columns}</div>"
+        if columns
+        else "",
+        pale=pale,
+    )

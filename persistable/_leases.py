@@ -23,6 +23,7 @@ from typing import Any
 
 from ._integrity import new_token
 from ._processes import is_dead, this_process
+from ._text import duration
 from .exceptions import LeaseTimeoutError, NoPayloadError
 from .keys import ArtifactKey
 from .stores import Store
@@ -278,7 +279,7 @@ def acquire(
         if waited >= tell_at:
             tell(
                 f"Waiting for {_owner(record)}, which has been generating {key.payload_name} {key} for "
-                f"{_duration(max(waited, _age(record)))}."
+                f"{duration(round(max(waited, _age(record))))}."
             )
             tell_at = _WARN_AFTER if waited < _WARN_AFTER else waited + _WARN_AGAIN
             tell = warn or say
@@ -360,12 +361,6 @@ def _age(record: dict[str, Any]) -> float:
         return (dt.datetime.now(dt.UTC) - dt.datetime.fromisoformat(record["since"])).total_seconds()
     except (KeyError, TypeError, ValueError):
         return 0.0
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"
 
 
 def _this_process() -> dict[str, Any]:

@@ -7,12 +7,11 @@ colour the screen, or turn the direction of writing around: :func:`printable` sh
 from __future__ import annotations
 
 import datetime as dt
-import json
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-__all__ = ["age", "amount", "duration", "printable", "shown", "size", "table", "width_of"]
+__all__ = ["age", "amount", "duration", "number", "printable", "shown", "size", "table", "width_of"]
 
 _BYTES: Final = ("kB", "MB", "GB", "TB", "PB")
 
@@ -34,18 +33,71 @@ def _escaped(letter: str) -> str:
 
 
 def shown(value: Any, longest: int = 40) -> str:
-    """Return a readable param or metric as a short text: strings in quotes, marked values without their marks.
+    """Return a readable param or metric as a short text, as Python would write it: marked values without their marks.
 
-    >>> shown({"$float": "nan"}), shown("a"), shown({"$tuple": [1, 2]}), shown({"n": 1})
-    ('nan', '"a"', 'tuple [1, 2]', '{"n": 1}')
+    >>> shown({"$float": "nan"}), shown("a"), shown({"$tuple": [1, None]}), shown({"$Adam": {"lr": 0.1}})
+    ('nan', "'a'", '(1, None)', 'Adam(lr=0.1)')
     """
-    mark = ""
-    if isinstance(value, Mapping) and len(value) == 1 and (name := next(iter(value))).startswith("$"):
-        value = value[name]
-        if name in ("$float", "$Path"):
-            return printable(value, longest)
-        mark = f"{name[1:]} "
-    return printable(mark + json.dumps(value, ensure_ascii=False), longest)
+    text = ""
+    for piece in _pieces(value, longest):  # of a long value, no more is looked at than is shown
+        text += piece
+        if len(text) > longest:
+            break
+    return printable(text, longest)
+
+
+def _pieces(value: Any, longest: int) -> Iterator[str]:
+    if isinstance(value, str):
+        yield repr(value[: longest + 1])
+    elif isinstance(value, list):
+        yield from _listed("[", value, "]", longest)
+    elif isinstance(value, Mapping) and len(value) == 1 and (name := next(iter(value))).startswith("$"):
+        yield from _marked(name[1:], value[name], longest)
+    elif isinstance(value, Mapping):
+        yield "{"
+        for number, (name, item) in enumerate(value.items()):
+            yield f"{', ' if number else ''}{name[: longest + 1]!r}: "
+            yield from _pieces(item, longest)
+        yield "}"
+    else:
+        yield repr(value)
+
+
+def _marked(mark: str, value: Any, longest: int) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value[: longest + 1] if mark == "float" else f"{mark}({value[: longest + 1]!r})"
+    elif isinstance(value, list) and mark == "set" and not value:
+        yield "set()"
+    elif isinstance(value, list):
+        opening, closing = {"tuple": ("(", ",)" if len(value) == 1 else ")"), "set": ("{", "}")}.get(
+            mark, (f"{mark}(", ")")
+        )
+        yield from _listed(opening, value, closing, longest)
+    elif isinstance(value, Mapping):
+        yield f"{mark}("
+        for number, (name, item) in enumerate(value.items()):
+            yield f"{', ' if number else ''}{name[: longest + 1]}="
+            yield from _pieces(item, longest)
+        yield ")"
+    else:
+        yield f"{mark}({value!r})"
+
+
+def _listed(opening: str, values: list[Any], closing: str, longest: int) -> Iterator[str]:
+    yield opening
+    for number, item in enumerate(values):
+        yield ", " if number else ""
+        yield from _pieces(item, longest)
+    yield closing
+
+
+def number(value: Any, digits: int = 6) -> str:
+    """Return a metric as a short text: a float with so many significant digits, all else as :func:`shown`.
+
+    >>> number(0.004591883870169464), number(1605), number(True)
+    ('0.00459188', '1605', 'True')
+    """
+    return f"{value:.{digits}g}" if isinstance(value, float) else shown(value)
 
 
 def amount(number: int, noun: str, plural: str = "") -> str:
@@ -71,9 +123,11 @@ def size(number_of_bytes: float) -> str:
 def duration(seconds: float) -> str:
     """Return a time in the unit that suits it.
 
-    >>> duration(0.012), duration(90), duration(3 * 86400)
-    ('12 ms', '90 s', '3 days')
+    >>> duration(0.012), duration(90), duration(3 * 86400), duration(0)
+    ('12 ms', '90 s', '3 days', '0 s')
     """
+    if not seconds:
+        return "0 s"
     for limit, unit, name in ((1, 1e-3, "ms"), (120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h")):
         if seconds < limit:
             return f"{seconds / unit:.3g} {name}"

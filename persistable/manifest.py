@@ -208,6 +208,11 @@ class Manifest:
             f"by {made['user']}@{made['host']}>"
         )
 
+    def _repr_html_(self) -> str:
+        from ._html import artifact_card
+
+        return artifact_card(self)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return Manifest.parse, (self.data,)
 

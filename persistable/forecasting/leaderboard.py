@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any, Final
+
+from .._html import card, escape, row, table, title
 
 __all__ = ["TITLES", "html_of", "text_of", "verdict"]
 
@@ -38,7 +39,7 @@ def text_of(ranking: Mapping[str, Any]) -> str:
     rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
     return "\n".join(
         [
-            f"{ranking['rows']} test rows, {_HOW[ranking['how']]}, by {TITLES[ranking['metric']]}",
+            _about(ranking),
             aligned(header),
             rule,
             *map(aligned, models),
@@ -52,20 +53,24 @@ def text_of(ranking: Mapping[str, Any]) -> str:
 
 def html_of(ranking: Mapping[str, Any] | None, name: str, key: str) -> str:
     """Return a ranking as a card for a notebook; None for one that is not made yet."""
-    title = f"<b>{escape(name)}</b> <code style='opacity:.6'>{key[:8]}</code>"
     if ranking is None:
-        return _card(f"<div>{title}</div><div style='opacity:.75'>not ranked yet</div>")
+        return card(title(name, key), pale="not ranked yet")
     header, models, baselines = _table(ranking)
-    lines = [_row(header, "th", "opacity:.75")]
-    lines += [_row(line, "td", "font-weight:bold" if number == 0 else "") for number, line in enumerate(models)]
-    lines += [_row(line, "td", "opacity:.75") for line in baselines]
-    about = f"{ranking['rows']} test rows, {_HOW[ranking['how']]}, by {TITLES[ranking['metric']]}"
-    notes = "".join(f"<div>! {escape(line)}</div>" for line in _warnings(ranking))
-    return _card(
-        f"<div>{title}</div><div style='opacity:.75'>{escape(about)}</div>"
-        f"<table style='border-collapse:collapse;border:0;margin:6px 0;font-size:13px'>{''.join(lines)}</table>"
-        f"{notes}<div>{escape(verdict(ranking))}</div>"
+    right = set(range(len(header))) - set(_TEXTS)
+    lines = [row(header, tag="th", right=right, style="opacity:.75")]
+    lines += [row(line, right=right, style="" if number else "font-weight:bold") for number, line in enumerate(models)]
+    lines += [row(line, right=right, style="opacity:.75") for line in baselines]
+    return card(
+        title(name, key),
+        table(lines),
+        *(f"! {escape(line)}" for line in _warnings(ranking)),
+        escape(verdict(ranking)),
+        pale=_about(ranking),
     )
+
+
+def _about(ranking: Mapping[str, Any]) -> str:
+    return f"{ranking['rows']} test rows, {_HOW[ranking['how']]}, by {TITLES[ranking['metric']]}"
 
 
 def verdict(ranking: Mapping[str, Any]) -> str:
@@ -149,19 +154,3 @@ def _p(value: float | None) -> str:
 
 def _p_is(value: float) -> str:
     return f"p {'' if value < 0.001 else '= '}{_p(value)}"
-
-
-def _row(cells: Sequence[str], tag: str, style: str) -> str:
-    shown = "".join(
-        f"<{tag} style='padding:1px 8px 1px 0;border:0;background:none;"
-        f"text-align:{'left' if column in _TEXTS else 'right'}'>{escape(cell)}</{tag}>"
-        for column, cell in enumerate(cells)
-    )
-    return f"<tr style='background:none;{style}'>{shown}</tr>"
-
-
-def _card(content: str) -> str:
-    return (
-        "<div style='display:inline-block;border:1px solid rgba(128,128,128,.4);border-radius:6px;padding:8px 12px;"
-        f"font-size:13px;line-height:1.5;max-width:100%;overflow-x:auto'>{content}</div>"
-    )

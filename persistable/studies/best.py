@@ -9,13 +9,14 @@ from logging import Logger
 from typing import TYPE_CHECKING, Any, Literal
 
 from .._persistable import Persistable
+from .._text import amount
 from ..exceptions import ParamsError, StudyError
 from ..fileio.json import JsonFileIO
 from ..params import PersistableParams
 from ..stores import DataDir
 from ._study import StudyP
 from .space import Value
-from .views import amount, is_feasible
+from .views import is_feasible
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial

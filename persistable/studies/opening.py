@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from typing import Any, Final, NamedTuple
 
+from .._text import amount
 from ..exceptions import MissingDependencyError, StudyError
 from .algorithms import Constraints
 from .params import StudyParams
@@ -20,7 +21,6 @@ from .snapshots import restore
 from .space import Dimension, distributions_of
 from .storages import TrialStorage, create_study, find_study
 from .tally import Tally
-from .views import amount
 from .workers import Worker
 
 try:

@@ -17,13 +17,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any, Final, NamedTuple
 
+from .._text import amount
 from ..exceptions import MissingDependencyError, StudyError
 from .algorithms import Constraints
 from .seeding import SeededSampler, is_lost, repeat_lost
 from .space import SearchSpace, distributions_of, suggest_all
 from .storages import afresh, set_trial_params, takes_one_at_a_time
 from .tally import Tally
-from .views import amount
 from .workers import WORKER, Worker, owner_of
 
 try:

@@ -358,10 +358,7 @@ def private_folder(url: str, key: ArtifactKey, *, make: bool = True) -> Path:
 
     Among the state of programs, and not in a cache: until the payload is committed, the trials may lie nowhere else.
     """
-    try:
-        from platformdirs import user_state_path
-    except ModuleNotFoundError as error:
-        raise MissingDependencyError.of("platformdirs", extra="optuna", purpose="A study in a bucket") from error
+    from platformdirs import user_state_path
 
     top = user_state_path("persistable") / "studies"
     folder = top / sha256(url.encode()).hexdigest()[:16] / key.folder

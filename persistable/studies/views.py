@@ -15,10 +15,11 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from html import escape
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
+from .._html import card, escape, row, table, title
+from .._text import amount, duration, printable
 from ..exceptions import MissingDependencyError, StudyError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from optuna.importance import BaseImportanceEvaluator
     from optuna.trial import FrozenTrial
 
-__all__ = ["PLOTS", "StudyViews", "amount", "frame_of", "html_of", "metrics_of", "plot", "text_of"]
+__all__ = ["PLOTS", "StudyViews", "frame_of", "html_of", "metrics_of", "plot", "text_of"]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -211,17 +212,6 @@ def text_of(metrics: Mapping[str, Any]) -> str:
     return _counts_text(metrics) + (f"; {best}" if best else "")
 
 
-def amount(number: int, noun: str) -> str:
-    """Return a number and what it counts.
-
-    Examples
-    --------
-    >>> amount(1, "trial"), amount(2, "trial")
-    ('1 trial', '2 trials')
-    """
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def _counts_text(metrics: Mapping[str, Any]) -> str:
     counts = {word: int(metrics.get(f"n_{word}", 0)) for word in ("complete", "pruned", "failed")}
     counts["unfinished"] = int(metrics.get("n_trials", 0)) - sum(counts.values())
@@ -282,23 +272,14 @@ def html_of(name: str, key: str, study: Study | None = None, metrics: Mapping[st
     """
     if study is not None:
         metrics = metrics_of(study)
-    title = f"<b>{escape(name)}</b> <code style='opacity:.6'>{escape(key[:8])}</code>"
     if metrics is None:
-        return _card(title, "not searched yet", "")
+        return card(title(name, key), pale="not searched yet")
     seconds = metrics.get("seconds")
-    counts = _counts_text(metrics) + (f"; {_duration(seconds)} of trials" if seconds else "")
-    table = _table(metrics)
-    return _card(title, counts, table, "" if study is None else _picture(study))
-
-
-def _card(title: str, counts: str, *parts: str) -> str:
+    counts = _counts_text(metrics) + (f"; {duration(seconds)} of trials" if seconds else "")
+    parts = [_table(metrics), "" if study is None else _picture(study)]
     blocks = "".join(f"<div>{part}</div>" for part in parts if part)
-    return (
-        "<div style='display:inline-block;border:1px solid rgba(128,128,128,.4);border-radius:6px;padding:8px 12px;"
-        "font-size:13px;line-height:1.5;max-width:100%'>"
-        f"<div>{title}</div><div style='opacity:.75'>{escape(counts)}</div>"
-        f"<div style='display:flex;flex-wrap:wrap;gap:4px 24px;align-items:flex-start'>{blocks}</div></div>"
-    )
+    beside = f"<div style='display:flex;flex-wrap:wrap;gap:4px 24px;align-items:flex-start'>{blocks}</div>"
+    return card(title(name, key), beside if blocks else "", pale=counts)
 
 
 def _table(metrics: Mapping[str, Any]) -> str:
@@ -316,29 +297,14 @@ def _table(metrics: Mapping[str, Any]) -> str:
     rows += [(name, _number(value)) for name, value in list(params.items())[:_ROWS]]
     if len(params) > _ROWS:
         rows.append(("…", f"and {len(params) - _ROWS} more"))
-    cell = "padding:1px 0;border:0;background:none;text-align"
-    lines = "".join(
-        f"<tr style='background:none;{'font-weight:bold;' * (index == 0)}'>"
-        f"<td style='{cell}:left;padding-right:16px'>{escape(_cut(name))}</td>"
-        f"<td style='{cell}:right'>{escape(_cut(value))}</td></tr>"
+    return table(
+        row([printable(name, 40), printable(value, 40)], right={1}, style="" if index else "font-weight:bold")
         for index, (name, value) in enumerate(rows)
     )
-    return f"<table style='border-collapse:collapse;border:0;margin:6px 0 0;font-size:13px'>{lines}</table>"
 
 
 def _title(objective: str) -> str:
     return f"value {objective}" if objective.isdigit() else objective
-
-
-def _cut(text: str, length: int = 40) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"
-
-
-def _duration(seconds: float) -> str:
-    for unit, size in (("h", 3600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s" if seconds >= 1 else "less than 1 s"
 
 
 def _picture(study: Study) -> str:
@@ -463,12 +429,12 @@ def _svg(marks: Iterable[str], x_axis: tuple[str, Sequence[str]], y_axis: tuple[
     else:
         texts += [(_LEFT - 8, _BOTTOM, "end", y_ends[0]), (_LEFT - 8, _TOP + 8, "end", y_ends[1])]
     words = "".join(
-        f"<text x='{x}' y='{y}' text-anchor='{anchor}'>{escape(_cut(text))}</text>" for x, y, anchor, text in texts
+        f"<text x='{x}' y='{y}' text-anchor='{anchor}'>{escape(text, 40)}</text>" for x, y, anchor, text in texts
     )
     frame = f"M{_LEFT - 4} {_TOP - 4}V{_BOTTOM + 4}H{_RIGHT + 4}"
     return (
         f"<svg width='{_WIDTH}' height='{_HEIGHT}' viewBox='0 0 {_WIDTH} {_HEIGHT}' role='img' "
-        f"aria-label='{escape(_cut(y_name))}' style='max-width:100%;height:auto'>"
+        f"aria-label='{escape(y_name, 40)}' style='max-width:100%;height:auto'>"
         f"<path d='{frame}' fill='none' stroke='currentColor' stroke-opacity='.3'/>"
         f"<g font-size='11' fill='currentColor' fill-opacity='.7'>{words}</g>{''.join(marks)}</svg>"
     )
