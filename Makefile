@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow bench lint notebooks clean
+.PHONY: help demo test test-slow bench browser lint notebooks clean
 
 help:  ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -26,7 +26,7 @@ demo: $(READY)  ## Run the chain on real exchange rates, from a CSV to a champio
 	@echo "The same again: nothing is made twice. Beside the times of now stand those of the first run."
 	@PERSISTABLE_EXAMPLE_SHORT=1 $(BIN)/python examples/04_forecast_eurusd.py
 
-test: lint  ## Lint, check types, and run the tests.
+test: lint browser  ## Lint, check types, and run the tests.
 	$(BIN)/python -m pytest -n auto -m "not slow"
 
 test-slow: $(READY)  ## Run the long campaigns too: kills, other interpreters, other versions of numpy and pandas.
@@ -37,6 +37,13 @@ lint: $(READY)  ## Run ruff, mypy and pyright.
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pyright
+
+# The report is tested in a real browser. Root on Debian gets one here; elsewhere, without it, those tests are skipped.
+browser:
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || \
+		{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq >/dev/null && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium chromium-driver \
+		>/dev/null; } || echo "No chromium and chromedriver: the tests of the report's page are skipped." >&2
 
 bench: $(READY)  ## Measure, as ratios to a floor in the same run, and print a table.
 	$(BIN)/python -m benchmarks

@@ -27,6 +27,9 @@ _MODULES = (
     "cases_remote",
     "cases_studies",
     "cases_forecasting",
+    "cases_catalog",
+    "cases_explain",
+    "cases_cli",
 )  # in the order of the table
 
 _COLUMNS = ("case", "reach", "measured", "noise", "unit", "", "min / median of", "")

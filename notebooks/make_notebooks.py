@@ -275,6 +275,7 @@ def _kernel_environment(folder: Path) -> dict[str, str]:
     return kept | {
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
         "PYTHONHASHSEED": "0",
+        "PERSISTABLE_INDEX_DIR": str(folder / "index"),
         "IPYTHONDIR": str(folder / "ipython"),  # no start-up files of the user's, no history in their home
         "TQDM_DISABLE": "1",  # a progress bar is on stderr, or in a widget that the next reader does not have
         "PYTHONWARNINGS": "ignore:IProgress not found",  # Optuna imports tqdm, which warns where there are no widgets

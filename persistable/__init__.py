@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._persistable import Persistable as Persistable
+    from .catalog import Catalog as Catalog
     from .cloud import CloudFileIO as CloudFileIO
     from .exceptions import *  # noqa: F403
     from .fileio import (
@@ -32,12 +33,18 @@ if TYPE_CHECKING:
         content_digest as content_digest,
         register_encoder as register_encoder,
     )
+    from .lineage import (
+        Explanation as Explanation,
+        Lineage as Lineage,
+        diff as diff,
+    )
     from .manifest import Manifest as Manifest
     from .params import (
         PersistableParams as PersistableParams,
         added as added,
         untracked as untracked,
     )
+    from .report import write_report as write_report
     from .stores import (
         CachedStore as CachedStore,
         FsspecStore as FsspecStore,
@@ -56,6 +63,9 @@ _HOMES = {
     "params": ("PersistableParams", "added", "untracked"),
     "keys": ("content_digest", "register_encoder"),
     "manifest": ("Manifest",),
+    "catalog": ("Catalog",),
+    "lineage": ("Explanation", "Lineage", "diff"),
+    "report": ("write_report",),
     "cloud": ("CloudFileIO",),
     "stores": (
         "CachedStore",
@@ -84,6 +94,7 @@ _HOMES = {
         "TorchFileIO",
     ),
     "exceptions": (
+        "AmbiguousKeyError",
         "ArtifactCorruptError",
         "ArtifactNotFoundError",
         "CorruptArtifactWarning",
@@ -102,6 +113,7 @@ _HOMES = {
         "PersistError",
         "PersistableError",
         "PersistableWarning",
+        "QueryError",
         "StaleCodeWarning",
         "StoreError",
         "StudyError",
@@ -117,6 +129,7 @@ __all__ = sorted(_MODULES)
 
 _SUBMODULES = {
     "artifacts",
+    "catalog",
     "exceptions",
     "fileio",
     "forecasting",
@@ -124,9 +137,11 @@ _SUBMODULES = {
     "lineage",
     "manifest",
     "params",
+    "report",
     "stores",
     "studies",
     "testing",
+    "upkeep",
 }
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from ._text import shown
+from ._text import printable, shown
 
 __all__ = ["NOTHING", "Difference", "differences", "differences_of_values"]
+
+_LONGEST_PATH: Final = 200  # characters; the keys of a dict among the params may be anything
 
 
 class _Nothing:
@@ -43,7 +45,12 @@ class Difference(NamedTuple):
     after: Any
 
     def __str__(self) -> str:
-        return f"{self.path}: {_shown(self.before)} -> {_shown(self.after)}"
+        return f"{printable(self.path, _LONGEST_PATH)}: {_shown(self.before)} -> {_shown(self.after)}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON; a side that has no such param is left out."""
+        sides = {"before": self.before, "after": self.after}
+        return {"path": self.path, **{name: value for name, value in sides.items() if value is not NOTHING}}
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Difference]:

@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 
 from ._text import age, duration, number, printable, shown, size
 
-__all__ = ["artifact_card", "card", "escape", "pairs", "row", "rows", "table", "title"]
+__all__ = ["artifact_card", "beside", "card", "escape", "pairs", "row", "rows", "table", "title", "wanted_card"]
 
 _ROWS: Final = 20  # params or metrics of one artifact; what is more is counted
 
@@ -41,6 +41,13 @@ def card(heading: str, *parts: str, pale: str = "") -> str:
     line = f"<div style='opacity:.75'>{escape(pale)}</div>" if pale else ""
     blocks = "".join(f"<div>{part}</div>" for part in parts if part)
     return f"<div style='{_CARD}'><div>{heading}</div>{line}{blocks}</div>"
+
+
+def beside(*parts: str) -> str:
+    """Return parts (HTML) side by side, as far as there is room for it; "" if there are none."""
+    blocks = "".join(f"<div>{part}</div>" for part in parts if part)
+    style = "display:flex;flex-wrap:wrap;gap:4px 24px;align-items:flex-start"
+    return f"<div style='{style}'>{blocks}</div>" if blocks else ""
 
 
 def row(cells: Sequence[str], *, tag: str = "td", right: Collection[int] = (), style: str = "") -> str:
@@ -95,25 +102,40 @@ class _Artifact(Protocol):
     def tags(self) -> Sequence[str]: ...
 
 
-def artifact_card(artifact: _Artifact, remark: str = "") -> str:
+def artifact_card(artifact: _Artifact) -> str:
     """Return the card of an artifact: what it is, who made it when, and its params, metrics and upstreams."""
     made = artifact.generated
     tags = "".join(f", {tag}" for tag in artifact.tags)
     pale = (
         f"{artifact.payload['summary']}, {size(artifact.payload['size'])}; made {age(made.get('at'))} in "
-        f"{duration(made.get('seconds') or 0)} by {made.get('user')}@{made.get('host')}{tags}"
+        f"{duration(made.get('seconds') or 0)} by {made.get('user') or '?'}@{made.get('host') or '?'}{tags}"
     )
-    upstreams = {
-        role: f"{upstream.payload_name} {upstream.key[:8]}" for role, upstream in artifact.dependencies.items()
-    }
-    params = {name: shown(value, 60) for name, value in artifact.params.items()}
+    upstreams = {role: (upstream.payload_name, upstream.key) for role, upstream in artifact.dependencies.items()}
     metrics = {name: number(value) for name, value in artifact.metrics.items()}
-    parts = [pairs("params", params), pairs("metrics", metrics), pairs("upstreams", upstreams)]
-    columns = "".join(f"<div>{part}</div>" for part in parts if part)
-    return card(
-        title(artifact.payload_name, artifact.key, remark),
-        f"<div style='display:flex;flex-wrap:wrap;gap:4px 24px;align-items:flex-start'>{columns}</div>"
-        if columns
-        else "",
-        pale=pale,
-    )
+    parts = [_params(artifact.params), pairs("metrics", metrics), _upstreams(upstreams)]
+    return card(title(artifact.payload_name, artifact.key), beside(*parts), pale=pale)
+
+
+def wanted_card(
+    name: str, key: str, remark: str, params: Mapping[str, Any], upstreams: Mapping[str, tuple[str, str]]
+) -> str:
+    """Return the card of what is not there (yet), or cannot be read: why, and what it would be made from.
+
+    Parameters
+    ----------
+    name, key, remark : str
+        Of the payload; what stands in the way.
+    params : mapping
+        Its readable params.
+    upstreams : mapping of str to (str, str)
+        role -> payload name and key.
+    """
+    return card(title(name, key), beside(_params(params), _upstreams(upstreams)), pale=remark)
+
+
+def _params(params: Mapping[str, Any]) -> str:
+    return pairs("params", {name: shown(value, 60) for name, value in params.items()})
+
+
+def _upstreams(upstreams: Mapping[str, tuple[str, str]]) -> str:
+    return pairs("upstreams", {role: f"{name} {key[:8]}" for role, (name, key) in upstreams.items()})

@@ -57,11 +57,11 @@ def digest(data: bytes | memoryview | mmap.mmap) -> str:
     return ALGORITHM + xxh3_128_hexdigest(data)
 
 
-def digest_file(path: str | os.PathLike[str]) -> tuple[int, str]:
-    """Return size in bytes, and digest, of the file at `path`, in constant memory."""
+def digest_file(path: str | os.PathLike[str], opener: Callable[[str, int], int] | None = None) -> tuple[int, str]:
+    """Return size in bytes, and digest, of the file at `path`, in constant memory; `opener` as for ``open``."""
     hasher, size, buffer = xxh3_128(), 0, bytearray(_CHUNK)
     view = memoryview(buffer)
-    with open(path, "rb", buffering=0) as file:
+    with open(path, "rb", buffering=0, opener=opener) as file:
         while count := file.readinto(buffer):
             hasher.update(view[:count])
             size += count

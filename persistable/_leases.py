@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from ._integrity import new_token
 from ._processes import is_dead, this_process
@@ -28,7 +28,7 @@ from .exceptions import LeaseTimeoutError, NoPayloadError
 from .keys import ArtifactKey
 from .stores import Store
 
-__all__ = ["Lease", "acquire"]
+__all__ = ["Holder", "Lease", "acquire", "holder_of"]
 
 _FIRST_PAUSE = 0.005  # seconds between two looks at a lease; grows, so that a short generation is met soon
 _LONGEST_PAUSE = 0.5
@@ -209,6 +209,7 @@ def acquire(
     *,
     wait: bool = True,
     warn: Callable[[str], None] | None = None,
+    patience: float | None = None,
 ) -> Lease | None:
     """Return the right to make an artifact, as soon as nobody else is making it.
 
@@ -226,6 +227,8 @@ def acquire(
         Whether to wait for a living owner.
     warn : callable, optional
         Told after a few seconds of waiting, and then every few minutes; `say` if not given.
+    patience : float, optional
+        Seconds to wait at most; as the store says if None.
 
     Returns
     -------
@@ -235,7 +238,7 @@ def acquire(
     Raises
     ------
     LeaseTimeoutError
-        If somebody has been making it for longer than the patience of the store.
+        If somebody has been making it for longer than the patience.
     NoPayloadError
         If this very thread is making it, and would wait for itself.
     StoreError
@@ -271,7 +274,7 @@ def acquire(
         if not wait:
             return None
         waited = time.monotonic() - began
-        if waited > store.patience:
+        if waited >= (store.patience if patience is None else patience):
             raise LeaseTimeoutError(
                 f"Waited {waited:.0f} s for {key.payload_name} {key}, which {_owner(record)} has been generating since "
                 f"{record.get('since', 'an unknown time')}. Wait longer (patience= of the store), or end that process."
@@ -303,6 +306,47 @@ class _Watch:
             self._unchanged += min(now - self._looked, time_to_live / 2)
         self._looked = now
         return record.get("state") == "failed" or _is_dead(record) or self._unchanged > time_to_live
+
+
+class Holder(NamedTuple):
+    """Who is making an artifact, as one look at its leases tells.
+
+    Attributes
+    ----------
+    owner : str
+        ``process 4711 on laptop``.
+    host, pid, since : str, int, str, or None
+        The same in parts, and since when (UTC), as far as the lease says.
+    seconds : float
+        For how long, as far as the clocks of two hosts agree.
+    silent : float
+        Seconds since the last sign of life; by the clock of the store.
+    ended : str
+        Why it counts no more, for certain; "" if it may well go on.
+    """
+
+    owner: str
+    host: str | None
+    pid: int | None
+    since: str | None
+    seconds: float
+    silent: float
+    ended: str
+
+
+def holder_of(store: Store, key: ArtifactKey) -> Holder | None:
+    """Return who holds the highest lease of an artifact; None if there is no lease."""
+    found = {entry.path: entry.modified for entry in store.list(_folder(key))}
+    numbers = {int(name): path for path in found if (name := path.rpartition("/")[2]).isdecimal()}
+    path = numbers[max(numbers)] if numbers else ""
+    content = _read(store, path) if path else None
+    if content is None:
+        return None
+    record = _parse(content)
+    ended = _why(record) if record.get("state") == "failed" or _is_dead(record) else ""
+    host, pid, since = record.get("host"), record.get("pid"), record.get("since")
+    silent = max(time.time() - found[path], 0.0)
+    return Holder(_owner(record), host, pid, since, _age(record), silent, ended)
 
 
 def _folder(key: ArtifactKey) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["NETWORK_FILE_SYSTEMS", "file_system"]
+__all__ = ["NETWORK_FILE_SYSTEMS", "file_system", "mount_options"]
 
 NETWORK_FILE_SYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "lustre", "ceph", "afs")
 """The types of file systems that other machines share, as /proc/mounts names them."""
@@ -13,15 +13,24 @@ NETWORK_FILE_SYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshf
 
 def file_system(path: Path) -> str:
     """Return the type of the file system that `path` will lie on, as /proc/mounts names it; "" if unknown."""
-    found, length = "", -1
+    return _mount_of(path)[0]
+
+
+def mount_options(path: Path) -> list[str]:
+    """Return the options that the file system of `path` is mounted with, as ``noatime``; none if unknown."""
+    return _mount_of(path)[1].split(",")
+
+
+def _mount_of(path: Path) -> tuple[str, str]:
+    found, length = ("", ""), -1
     try:
         lines = Path("/proc/mounts").read_text().splitlines()
     except OSError:
-        return ""
+        return found
     path = Path(os.path.realpath(path))
     for line in lines:
-        _, mount, kind, *_ = line.split(" ")
+        _, mount, kind, options, *_ = line.split(" ")
         mount = mount.replace("\\040", " ")
         if path.is_relative_to(mount) and len(mount) >= length:
-            found, length = kind, len(mount)
+            found, length = (kind, options), len(mount)
     return found

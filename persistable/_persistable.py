@@ -27,6 +27,7 @@ from ._declared import (
 )
 from ._guard import Generation, Guard, Notes, first, running
 from ._hooks import call, hooks_of
+from ._integrity import Verify
 from ._leases import Lease
 from ._logs import PayloadLogger, logger_for, recording
 from ._warn import warn
@@ -54,6 +55,9 @@ from .lineage import key_of, keys_of, params_tree, readable_params, readable_tre
 from .manifest import Manifest
 from .params import check_params, check_roles, plain_numbers, readable
 from .stores import DataDir, LocalStore, Store, store_for
+
+if TYPE_CHECKING:
+    from .lineage import Explanation, Lineage
 
 __all__ = ["Persistable"]
 
@@ -550,6 +554,88 @@ class Persistable(Generic[PayloadT, ParamsT]):
             self.__memory = None
 
     # -----------------------------------------------------------------------------------------------------------------
+    # See and explain
+
+    def explain(self, verify: Verify = "size", /, **untracked_payload_params: Any) -> Explanation:
+        """Return what ``load_generate()`` would do now, and why. Nothing is made, and nothing is changed.
+
+        A miss is explained by the nearest artifacts of the same name, what differs, and what would have to be made;
+        a hit by who made it when, whether the code has changed since, and what has become of its upstreams.
+
+        Parameters
+        ----------
+        verify : {"size", "digest"}
+            How much of a payload that is there is checked: by default its manifest, and its size. By position, so
+            that a hook may have an argument of that name.
+        **untracked_payload_params
+            What ``load_generate()`` would be asked with. The payload is loaded only if there is an ``_is_sufficient``
+            to show it to.
+
+        Returns
+        -------
+        Explanation
+            ``print()`` shows it; ``state`` is ``"hit"``, ``"stale"``, ``"insufficient"``, ``"corrupt"``, ``"newer"``,
+            ``"generating"`` or ``"miss"``.
+
+        Raises
+        ------
+        StoreError
+            If the store cannot be read.
+        ParamsError
+            If the params cannot define a payload.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> class NumbersP(Persistable[list[int], None]):
+        ...     def _generate_payload(self):
+        ...         return [1, 2, 3]
+        >>> numbers_p = NumbersP(tempfile.mkdtemp(), None)
+        >>> print(numbers_p.explain().one_line)
+        numbers_p bcb9a18c: a miss, load_generate() would make it
+        """
+        from .lineage.explanation import Inside, explain
+
+        kind: type = type(self)
+        keys, memory = keys_of(self), self.__memory
+        if memory is not None and memory.key != keys[id(self)]:
+            memory = None
+
+        def suffices(payload: Any, manifest: Manifest | None) -> bool:
+            # The hook may look at self.payload, and what is in memory here is to stay what it is.
+            twin = object.__new__(type(self))
+            Persistable.__setstate__(twin, Persistable.__getstate__(self))
+            twin.__memory = _Memory(ArtifactKey(keys[id(self)], self.__name), payload, manifest, None, None)
+            return twin.__suffices(payload, untracked_payload_params)
+
+        inside = Inside(
+            store_of=lambda node: node.__store,
+            legacy=lambda node: _legacy.find(node.__store, node, node.__suffix),
+            payload_io=self.__io,
+            in_memory=None if memory is None else (memory.payload, memory.manifest),
+            suffices=suffices if hooks_of(kind, Persistable).suffices else None,
+            asked=untracked_payload_params,
+            is_made_together=self._is_made_together,
+        )
+        return explain(self, keys, inside, verify)
+
+    def lineage(self) -> Lineage:
+        """Return the graph of all that the payload is made from, each node with its state.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> class NumbersP(Persistable[list[int], None]):
+        ...     def _generate_payload(self):
+        ...         return [1, 2, 3]
+        >>> NumbersP(tempfile.mkdtemp(), None).lineage().root.state
+        'missing'
+        """
+        from .lineage import Lineage
+
+        return Lineage.of(self)
+
+    # -----------------------------------------------------------------------------------------------------------------
     # How it is done. Keys are computed once per operation, and passed down.
 
     def __guarded(self) -> Guard:
@@ -683,7 +769,8 @@ class Persistable(Generic[PayloadT, ParamsT]):
                 try:
                     hooks = hooks_of(kind, Persistable)
                     if known is None:
-                        self.logger.info(f"Generating {self.__name} {key}{self.__why(key, tree) if persist else ''}.")
+                        why = self.__why(key, tree, keys) if persist else ""
+                        self.logger.info(f"Generating {self.__name} {key}{why}.")
                         payload = call(self._generate_payload, hooks.generates, untracked)
                     else:
                         self.logger.info(f"Extending {self.__name} {key}.")
@@ -713,7 +800,7 @@ class Persistable(Generic[PayloadT, ParamsT]):
         sections = {
             "params": params,
             "dependencies": _used(upstreams, keys),
-            "generated": provenance(kind, payload, started, seconds),
+            "generated": provenance(kind, payload, started, seconds) | _grown_from(known),
             "code": parts,
         }
         head = {"version": self.version, "code": code}
@@ -735,10 +822,10 @@ class Persistable(Generic[PayloadT, ParamsT]):
                 instead = Instead(loaded.manifest.data if loaded is not None and loaded.manifest is not None else None)
         return True
 
-    def __why(self, key: ArtifactKey, tree: Mapping[str, Any]) -> str:
-        from ._nearest import why  # not on a hit
+    def __why(self, key: ArtifactKey, tree: Mapping[str, Any], keys: Mapping[int, str]) -> str:
+        from .lineage.nearest import why  # not on a hit
 
-        return why(self.__store, key, tree)
+        return why(self.__store, key, tree, {role: keys[id(node)] for role, node in self.__dependencies.items()})
 
     def __suffices(self, payload: PayloadT, untracked: dict[str, Any]) -> bool:
         kind: type = type(self)
@@ -791,7 +878,8 @@ class Persistable(Generic[PayloadT, ParamsT]):
             return False
         payload = memory.payload
         if self.__io.payload_is_the_file:
-            payload, manifest = artifacts.load(self.__store, memory.key, self.__io)
+            with contextlib.suppress(ArtifactNotFoundError):  # somebody has removed it: what was made is still at hand
+                payload, manifest = artifacts.load(self.__store, memory.key, self.__io)
         artifact = artifact._replace(payload=payload)
         self.__memory = _Memory(memory.key, payload, manifest, artifact, memory.notes)
         self.logger.info(f"Persisted {self.__name} {memory.key} in {self.__store.place}.")
@@ -875,6 +963,23 @@ class Persistable(Generic[PayloadT, ParamsT]):
         roles = f", dependencies={list(self.__dependencies)}" if self.__dependencies else ""
         return f"{type(self).__qualname__}(payload_name={self.__name!r}, params={self.params!r}{roles})"
 
+    def _repr_html_(self) -> str:
+        """Show the artifact as its manifest says it, or what is not there yet; no payload is loaded for that."""
+        from ._html import artifact_card, wanted_card
+
+        try:
+            return artifact_card(self.manifest)
+        except ArtifactNotFoundError:
+            remark = "not made yet" if _legacy.find(self.__store, self, self.__suffix) is None else "of persistable 1.x"
+        except PersistableError as error:
+            remark = str(error)
+        try:
+            keys = keys_of(self)
+            upstreams = {role: (up.payload_name, keys[id(up)]) for role, up in self.__dependencies.items()}
+            return wanted_card(self.__name, keys[id(self)], remark, readable_params(self.params), upstreams)
+        except ParamsError as error:
+            return wanted_card(self.__name, "", str(error), {}, {})
+
     def __persistable_key__(self) -> NoReturn:
         raise UntrackableValueError(
             f"a persistable ({self.__name}) is not a parameter. Pass it in tracked_persistable_dependencies."
@@ -883,6 +988,8 @@ class Persistable(Generic[PayloadT, ParamsT]):
 
 _DEPENDENCIES = "_Persistable__dependencies"
 _NOT_PICKLED = {"_Persistable__memory", "_Persistable__guard"}
+
+_MOST_STEPS = 1000  # of a payload that grows, in its manifest
 
 
 def _used(upstreams: Mapping[str, Persistable[Any, Any]], keys: Mapping[int, str]) -> dict[str, dict[str, str | None]]:
@@ -894,6 +1001,14 @@ def _used(upstreams: Mapping[str, Persistable[Any, Any]], keys: Mapping[int, str
         digest = opened.payload["digest"] if opened is not None else None
         used[role] = {"payload_name": upstream.payload_name, "key": key, "digest": digest}
     return used
+
+
+def _grown_from(known: _Memory | None) -> dict[str, list[str]]:
+    """Return what a payload grew from: who used one of these has nothing of it that has changed since."""
+    if known is None or known.manifest is None:
+        return {}
+    before = known.manifest.generated.get("grown_from", [])
+    return {"grown_from": [*before, known.manifest.payload["digest"]][-_MOST_STEPS:]}
 
 
 def _refuse_unfinished(payload: Any, kind: type) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 __all__ = ["age", "amount", "duration", "number", "printable", "shown", "size", "table", "width_of"]
 
+_AGES: Final = ((1, 0, ""), (120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h"))
 _BYTES: Final = ("kB", "MB", "GB", "TB", "PB")
 
 
@@ -146,7 +147,10 @@ def age(at: str | dt.datetime | None, now: dt.datetime | None = None) -> str:
     seconds = ((now or dt.datetime.now(dt.UTC)) - then).total_seconds()
     if seconds < -60:  # the clocks of two machines
         return then.isoformat(timespec="seconds")
-    return "just now" if seconds < 1 else f"{duration(int(seconds))} ago"
+    for limit, unit, name in _AGES:
+        if seconds < limit:
+            return f"{int(seconds / unit)} {name} ago" if unit else "just now"
+    return f"{seconds / 86400:.0f} days ago"
 
 
 def width_of(text: str) -> int:

@@ -8,6 +8,8 @@ error is that too, so that ``except FileNotFoundError`` and ``except OSError`` m
     │   ├── UntrackableValueError        a value that no key rule covers        (also TypeError)
     │   └── DuplicateDependencyError     two dependencies of one role
     ├── ArtifactNotFoundError            the store holds nothing under this key (also FileNotFoundError)
+    ├── AmbiguousKeyError                several artifacts have keys that begin so (also LookupError)
+    ├── QueryError                       a condition for a catalogue makes no sense (also ValueError)
     ├── ArtifactCorruptError             it does, but not what was written
     ├── ManifestVersionError             written by a newer persistable
     ├── PayloadError
@@ -36,6 +38,7 @@ from __future__ import annotations
 from typing import Any
 
 __all__ = [
+    "AmbiguousKeyError",
     "ArtifactCorruptError",
     "ArtifactNotFoundError",
     "CorruptArtifactWarning",
@@ -54,6 +57,7 @@ __all__ = [
     "PersistError",
     "PersistableError",
     "PersistableWarning",
+    "QueryError",
     "StaleCodeWarning",
     "StoreError",
     "StudyError",
@@ -119,6 +123,24 @@ class ArtifactNotFoundError(PersistableError, FileNotFoundError):
     def __init__(self, message: str, key: str | None = None) -> None:
         super().__init__(message)
         self.key = key
+
+
+class AmbiguousKeyError(PersistableError, LookupError):
+    """Several artifacts have keys that begin with what was given.
+
+    Attributes
+    ----------
+    candidates : list of str
+        ``name/key`` of each.
+    """
+
+    def __init__(self, message: str, candidates: list[str] | None = None) -> None:
+        super().__init__(message)
+        self.candidates = candidates or []
+
+
+class QueryError(PersistableError, ValueError):
+    """A condition for a catalogue is no expression of its language, or asks for what no artifact has."""
 
 
 class ArtifactCorruptError(PersistableError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,13 @@ from servers import (  # noqa: F401 - fixtures: a real server each, started once
     redis_server,
     s3_server,
 )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the indices of catalogues out of the user's own cache, for doctests too."""
+    folder = tempfile.TemporaryDirectory(prefix="persistable-index-")
+    config.add_cleanup(folder.cleanup)
+    os.environ["PERSISTABLE_INDEX_DIR"] = folder.name
 
 
 @pytest.fixture

@@ -17,6 +17,9 @@ ALL = {
     *("hit-remote", "hit-fsspec", "hit-cached", "hit-offline", "npy-download"),
     *("study", "best-params"),
     *("arima-load", "one-step", "forecast-chain"),
+    *("catalog-first", "catalog-refresh", "catalog-new", "catalog-find"),
+    "explain-miss",
+    *("cli-start", "cli-ls", "cli-ls-new"),
 }
 
 

@@ -27,14 +27,15 @@ FLOORS = [
     {"_integrity", "_canonical", "_html", "_differences"},
     {"_source", "manifest", "keys", "params", "fileio", "stores"},
     {"_payloads"},
-    {"_leases", "_leftovers", "_nearest", "cloud"},
+    {"_leases", "_leftovers", "cloud"},
     {"artifacts"},
     {"catalog"},
     {"lineage"},
     {"_declared", "_guard", "_legacy", "upkeep", "report"},
     {"_persistable"},
     {"studies", "testing"},
-    {"forecasting", "cli", "__init__", "__main__"},
+    {"forecasting", "cli", "__init__"},
+    {"__main__"},
 ]
 LEVEL = {module: level for level, floor in enumerate(FLOORS) for module in floor}
 

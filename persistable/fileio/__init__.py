@@ -43,7 +43,7 @@ _FORMATS = {
 
 _MODULES = {name: module for module, name in _FORMATS.values()}
 
-__all__ = ["FileIO", "fileio_for", *_MODULES]
+__all__ = ["FileIO", "fileio_for", "keeps_elsewhere", *_MODULES]
 
 
 def __getattr__(name: str) -> Any:
@@ -112,3 +112,11 @@ def fileio_for(format_id: str, version: int, asked: FileIO[Any]) -> FileIO[Any]:
             f"call generate() to have the payload written anew."
         )
     return found
+
+
+def keeps_elsewhere(format_id: str) -> bool | None:
+    """Return whether a format keeps something of a payload beside its file; None if the format is not known here."""
+    if format_id in _FORMATS:
+        return False
+    known = _known.get(format_id)
+    return format_id == "cloud" or (None if known is None else known.discard is not FileIO.discard)

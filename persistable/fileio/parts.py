@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ..exceptions import PersistableError
+from ..exceptions import ArtifactNotFoundError, PersistableError
 from . import fileio_for
 from .base import FileIO, StoredPayload
 from .json import JsonFileIO
@@ -37,10 +37,11 @@ class Parts(Mapping[str, Any]):
     last part that is wanted has been loaded.
     """
 
-    __slots__ = ("_loaded", "_stored")
+    __slots__ = ("_folder", "_loaded", "_stored")
 
-    def __init__(self, stored: Mapping[str, tuple[FileIO[Any], StoredPayload]]) -> None:
+    def __init__(self, stored: Mapping[str, tuple[FileIO[Any], StoredPayload]], folder: StoredPayload) -> None:
         self._stored = stored
+        self._folder = folder
         self._loaded: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
@@ -52,13 +53,28 @@ class Parts(Mapping[str, Any]):
             If there is no part of this name.
         ArtifactCorruptError
             If its file is missing, or is not what was written.
+        ArtifactNotFoundError
+            If the whole payload is gone: it has been removed, or made again, since it was loaded.
         """
         if name not in self._loaded:
             if name not in self._stored:
                 raise KeyError(f"{name!r} is no part of this payload; it has {', '.join(self._stored)}")
             fileio, stored = self._stored[name]
-            self._loaded.setdefault(name, fileio.load(stored))  # two threads get one and the same object
+            try:
+                part = fileio.load(stored)
+            except Exception:
+                if self._folder.path.is_dir():
+                    raise
+                raise self._gone(name) from None
+            self._loaded.setdefault(name, part)  # two threads get one and the same object
         return self._loaded[name]
+
+    def _gone(self, name: str) -> ArtifactNotFoundError:
+        return ArtifactNotFoundError(
+            f"The part {name!r} had not been loaded yet, and the payload {self._folder.name} is gone: it has been "
+            f"removed, or made again, since. Load it once more, with load() or load_generate() of a new object.",
+            self._folder.key,
+        )
 
     def __contains__(self, name: object) -> bool:
         return name in self._stored  # without loading it, as Mapping would
@@ -155,7 +171,7 @@ class PartsFileIO(FileIO[Mapping[str, Any]]):
             file = entry["file"]
             part = stored[file] if file in (stored.files or {}) else stored.folder(file)
             parts[name] = (self._format_of(name, entry), part)
-        return Parts(parts)
+        return Parts(parts, stored)
 
     def _format_of(self, name: str, entry: Mapping[str, Any]) -> FileIO[Any]:
         try:

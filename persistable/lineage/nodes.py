@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Protocol
 from ..exceptions import ParamsError, UntrackableValueError
 from ..keys import ArtifactKey, fingerprint
 from ..params import readable, tracked_params
+from ..stores import DataDir
 
 __all__ = ["Node", "key_of", "keys_of", "params_tree", "readable_params", "readable_tree", "walk"]
 
@@ -28,6 +29,8 @@ class Node(Protocol):
     def params(self) -> Any: ...
     @property
     def tracked_persistable_dependencies(self) -> Mapping[str, Node]: ...
+    @property
+    def data_dir(self) -> DataDir: ...
 
 
 def walk(root: Node) -> Iterator[Node]:

@@ -183,10 +183,21 @@ class LocalStore(Store):
     def drop(self, path: str) -> None:
         target = self._root + path
         try:
-            remove_tree(target)
+            remove_tree(self._out_of_sight(target))
         except OSError as error:
             self._fail("delete", path, error)
         self._remove_empty_folders(os.path.dirname(target))
+
+    def _out_of_sight(self, target: str) -> str:
+        """Take a folder away from its readers in one step, and return where it is: they meet all of it, or nothing."""
+        if not os.path.isdir(target) or os.path.islink(target):
+            return target
+        aside = f"{target}.{new_token()}.tmp"  # a name that is swept, should we be killed now
+        try:
+            os.rename(target, aside)
+        except OSError:  # somebody has it open, on Windows; or it is gone
+            return target
+        return aside
 
     def local_path(self, path: str) -> str:
         return self._root + path

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
-from .._html import card, escape, row, table, title
+from .._html import beside, card, escape, row, table, title
 from .._text import amount, duration, printable
 from ..exceptions import MissingDependencyError, StudyError
 
@@ -276,10 +276,8 @@ def html_of(name: str, key: str, study: Study | None = None, metrics: Mapping[st
         return card(title(name, key), pale="not searched yet")
     seconds = metrics.get("seconds")
     counts = _counts_text(metrics) + (f"; {duration(seconds)} of trials" if seconds else "")
-    parts = [_table(metrics), "" if study is None else _picture(study)]
-    blocks = "".join(f"<div>{part}</div>" for part in parts if part)
-    beside = f"<div style='display:flex;flex-wrap:wrap;gap:4px 24px;align-items:flex-start'>{blocks}</div>"
-    return card(title(name, key), beside if blocks else "", pale=counts)
+    picture = "" if study is None else _picture(study)
+    return card(title(name, key), beside(_table(metrics), picture), pale=counts)
 
 
 def _table(metrics: Mapping[str, Any]) -> str:

@@ -1,0 +1,189 @@
+"""``persistable why``, ``tree``, ``diff`` and ``outdated``: what an artifact was made from, and why."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import TYPE_CHECKING, Final
+
+from .._text import amount
+from .console import Console, UsageError
+from .frame import FAULTS, Command
+from .places import add_data_dir, add_key, catalog_of
+
+if TYPE_CHECKING:
+    from ..catalog import Catalog
+    from ..keys import ArtifactKey
+
+__all__ = ["COMMANDS"]
+
+_FORMATS: Final = ("text", "mermaid", "dot", "svg")
+
+_WHY = """\
+Looks at the manifest and the log, and at the nearest artifact that was made before. With OTHER: what differs from it.
+--json prints what Explanation.to_dict() returns (with OTHER: Diff.to_dict()).
+
+examples:
+  persistable why 3f9a
+  persistable why 3f9a 91aa
+"""
+_TREE = """\
+--json prints what Lineage.to_dict() returns: nodes and edges. With --dependents, an array of what was made from it.
+
+examples:
+  persistable tree 3f9a
+  persistable tree 3f9a --format svg -o tree.svg
+  persistable tree 3f9a --dependents
+"""
+_DIFF = """\
+Exit status 1 if they differ. --json prints what Diff.to_dict() returns.
+
+examples:
+  persistable diff 3f9a 91aa
+"""
+_OUTDATED = """\
+An upstream that has only grown since does not count. Exit status 1 if there are such results.
+--json prints an array: payload_name, key, remade (roles), through (roles), why.
+
+examples:
+  persistable outdated
+  persistable outdated results --json
+"""
+
+
+def _define_why(parser: argparse.ArgumentParser) -> None:
+    add_key(parser)
+    add_key(parser, "other", nargs="?", help="what to compare it with, instead of its nearest")
+
+
+def _why(options: argparse.Namespace, console: Console) -> int:
+    if options.other:
+        return _compare(options.key, options.other, catalog_of(options), console, is_question=False)
+    from ..lineage.explanation import explain_artifact
+
+    catalog = catalog_of(options)
+    explanation = explain_artifact(catalog.store, catalog.resolve(options.key))
+    if console.is_json:
+        console.json(explanation.to_dict())
+    else:
+        console.text(explanation)
+    return 0
+
+
+def _define_diff(parser: argparse.ArgumentParser) -> None:
+    add_key(parser, "one", "other")
+
+
+def _diff(options: argparse.Namespace, console: Console) -> int:
+    return _compare(options.one, options.other, catalog_of(options), console, is_question=True)
+
+
+def _compare(one: str, other: str, catalog: Catalog, console: Console, *, is_question: bool) -> int:
+    from ..lineage.comparison import diff
+
+    mine, theirs = catalog.resolve(one), catalog.resolve(other)
+    found = diff((catalog.store, mine), (catalog.store, theirs))
+    if console.is_json:
+        console.json(found.to_dict())
+    else:
+        console.text(found)
+    return FAULTS if found and is_question else 0
+
+
+def _define_tree(parser: argparse.ArgumentParser) -> None:
+    add_key(parser)
+    parser.add_argument("--format", choices=_FORMATS, default="text", help="text unless told")
+    parser.add_argument("-o", "--output", metavar="FILE", help="write it to FILE")
+    parser.add_argument("--depth", type=int, metavar="N", help="of a text: at most N levels")
+    parser.add_argument("--dependents", action="store_true", help="what was made from it, instead")
+
+
+def _tree(options: argparse.Namespace, console: Console) -> int:
+    catalog = catalog_of(options)
+    key = catalog.resolve(options.key)
+    if options.dependents:
+        return _dependents(catalog, key, console)
+    from ..lineage.graph import Lineage
+
+    lineage = Lineage.of_artifact(catalog.store, key)
+    if console.is_json:
+        console.json(lineage.to_dict())
+        return 0
+    if options.format == "text":
+        text = lineage.to_text(options.depth, ascii=console.ascii and not options.output)
+    else:
+        text = getattr(lineage, f"to_{options.format}")()
+    if options.output:
+        _write(options.output, text)
+    elif options.format == "text":
+        console.text(text)
+    else:
+        console.raw(text)
+    return 0
+
+
+def _write(path: str, text: str) -> None:
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        raise UsageError(f"there is no folder {folder} to write {os.path.basename(path)} to")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text if text.endswith("\n") else f"{text}\n")
+
+
+def _dependents(catalog: Catalog, key: ArtifactKey, console: Console) -> int:
+    """Print all that was made from an artifact, directly or through others, each once, below what it was made from."""
+    seen = {str(key)}
+    found: list[dict[str, object]] = []
+    stack = [(record, 1, str(key)) for record in reversed(catalog.dependents(key))]
+    if not console.is_json:
+        console.line(("bold", key.payload_name), " ", ("key", key[:8]))
+    while stack:
+        record, depth, upstream = stack.pop()
+        again = record.key in seen
+        seen.add(record.key)
+        if console.is_json:
+            found.append({"payload_name": record.payload_name, "key": record.key, "upstream": upstream, "depth": depth})
+        else:
+            console.line(
+                "  " * depth,
+                record.payload_name,
+                " ",
+                ("key", record.key[:8]),
+                ("pale", "  see above" if again else ""),
+            )
+        if not again:
+            stack += [(one, depth + 1, record.key) for one in reversed(catalog.dependents(record.key))]
+    if console.is_json:
+        console.json(found)
+    elif len(seen) == 1:
+        console.remark("Nothing here was made from it.")
+    return 0
+
+
+def _define_outdated(parser: argparse.ArgumentParser) -> None:
+    add_data_dir(parser)
+
+
+def _outdated(options: argparse.Namespace, console: Console) -> int:
+    from ..lineage.graph import outdated
+
+    catalog = catalog_of(options)
+    found = outdated(catalog)
+    if console.is_json:
+        console.json([{**one._asdict(), "key": str(one.key), "why": one.why} for one in found])
+    elif found:
+        console.table(("key", "name", "outdated"), [(one.key[:8], one.payload_name, one.why) for one in found])
+        console.line(
+            ("pale", f"{amount(len(found), 'result')}; generate() makes one again from what its upstreams are now")
+        )
+    else:
+        console.line(("good", "No result was made from content that is no more."))
+    return FAULTS if found else 0
+
+
+COMMANDS = {
+    "why": Command(_define_why, _why, _WHY),
+    "tree": Command(_define_tree, _tree, _TREE),
+    "diff": Command(_define_diff, _diff, _DIFF),
+    "outdated": Command(_define_outdated, _outdated, _OUTDATED),
+}
