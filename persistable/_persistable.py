@@ -483,7 +483,13 @@ class Persistable(Generic[PayloadT, ParamsT]):
                 with _UNCLAIMED if self._is_made_together else self.__claimed(key, instead) as claim:
                     if claim.holds:
                         made = self.__generate(
-                            guard, keys, untracked_payload_params, known=known, instead=instead, lease=claim.lease
+                            guard,
+                            keys,
+                            untracked_payload_params,
+                            known=known,
+                            instead=instead,
+                            lease=claim.lease,
+                            again="" if instead.problem is None else "its artifact is corrupt",
                         )
             return self.__complete(made, untracked_payload_params)
 
@@ -510,7 +516,7 @@ class Persistable(Generic[PayloadT, ParamsT]):
             keys = keys_of(self)
             key = ArtifactKey(keys[id(self)], self.__name)
             self.__note_use(key)
-            lease = None
+            lease = found = None
             if persist:
                 found = artifacts.replaceable(self.__store, key)
                 artifacts.probe(self.__store, key)
@@ -518,8 +524,9 @@ class Persistable(Generic[PayloadT, ParamsT]):
                     # An order is carried out at once; the lease only tells others that it is worth waiting.
                     lease = artifacts.claim(self.__store, key, found, self.logger.info, wait=False)
             with lease or contextlib.nullcontext():
+                again = "generate() was called" if persist and found is not None else ""
                 made = self.__generate(
-                    guard, keys, untracked_payload_params, persist=persist, instead=_WHATEVER, lease=lease
+                    guard, keys, untracked_payload_params, persist=persist, instead=_WHATEVER, lease=lease, again=again
                 )
             return self.__complete(made, untracked_payload_params)
 
@@ -754,8 +761,12 @@ class Persistable(Generic[PayloadT, ParamsT]):
         known: _Memory | None = None,
         instead: Instead,
         lease: Lease | None = None,
+        again: str = "",
     ) -> bool:
-        """Make the payload, or let the known one grow, and persist it; return whether it is ours that counts."""
+        """Make the payload, or let the known one grow, and persist it; return whether it is ours that counts.
+
+        `again` says why, where there is an artifact already; else its log tells which one is nearest.
+        """
         kind: type = type(self)
         key = ArtifactKey(keys[id(self)], self.__name)
         # All that is to be recorded of what was asked for is looked at now: the hook may change it.
@@ -769,7 +780,7 @@ class Persistable(Generic[PayloadT, ParamsT]):
                 try:
                     hooks = hooks_of(kind, Persistable)
                     if known is None:
-                        why = self.__why(key, tree, keys) if persist else ""
+                        why = f" again: {again}" if again else self.__why(key, tree, keys) if persist else ""
                         self.logger.info(f"Generating {self.__name} {key}{why}.")
                         payload = call(self._generate_payload, hooks.generates, untracked)
                     else:

@@ -323,7 +323,7 @@ def _readable_numpy(value: Any, inner: Callable[[Any], Any]) -> Any:
     kind, letter = type(value), value.dtype.kind
     if kind.__name__ == "ndarray" and value.size <= _LARGE and letter in "biufUmM":
         values = (value.astype(str) if letter in "mM" else value).tolist()
-        return {"$ndarray": {"dtype": value.dtype.str, "shape": [*value.shape], "values": inner(values)}}
+        return {"$ndarray": {"dtype": str(value.dtype), "shape": [*value.shape], "values": inner(values)}}
     if kind.__name__ == "ndarray" or value.shape or letter not in "biufUmM":
         return _by_digest(value)
     item = str(value) if letter in "mM" else value.item()
@@ -338,6 +338,7 @@ def _by_digest(value: Any) -> dict[str, Any]:
         shown["shape"] = [*value.shape]
         if hasattr(value, "columns"):
             shown["columns"] = [readable(label) for label in value.columns[:_LARGE].tolist()]
+            shown["dtypes"] = [str(dtype) for dtype in value.dtypes.tolist()[:_LARGE]]
         elif hasattr(value, "dtype"):
             shown["dtype"] = str(value.dtype)
     shown["sha256"] = sha256(encode(value)).hexdigest()

@@ -108,7 +108,7 @@ class MixedStore:
 
     def close(self) -> None:
         """End the generation that is going on."""
-        self.lease.release()
+        self.lease.__exit__(None, None, None)
 
     def __enter__(self) -> MixedStore:
         return self

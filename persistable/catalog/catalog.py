@@ -18,7 +18,7 @@ from ..fileio import FileIO, PickleFileIO
 from ..keys import ArtifactKey
 from ..stores import Store, store_for
 from .comparison import Comparison
-from .index import COLUMNS, Index
+from .index import COLUMNS, Index, is_away
 from .listing import Changes, Known, changes_in_folder, changes_in_listing
 from .records import STATES, Record, record_of
 from .selection import Selection
@@ -45,6 +45,9 @@ class NameCount:
     count: int
     bytes: int
     newest: str | None
+
+
+_inherited: list[Index] = []
 
 
 class Catalog:
@@ -112,7 +115,9 @@ class Catalog:
         import sqlite3
 
         with self._lock:
-            if self._pid != os.getpid():  # a connection does not survive a fork
+            if self._pid != os.getpid():  # a connection does not survive a fork; to close it would harm the parent's
+                if self._index is not None:
+                    _inherited.append(self._index)
                 self._forget_index()
             for attempt in range(3):
                 try:
@@ -129,11 +134,11 @@ class Catalog:
                     if fresh or look or full or self._looked is None:
                         self._looked = time.monotonic()
                     return question(self._index)
-                except sqlite3.Error:
+                except sqlite3.Error as error:
                     if attempt == 2 or self._index is None:
                         raise
                     # Damaged: make it anew. Locked for long by another process, or the disk is full: do without it.
-                    (self._index.remove if attempt == 0 else self._index.in_memory)()
+                    (self._index.in_memory if attempt or is_away(error) else self._index.remove)()
         raise AssertionError("unreachable")
 
     def _changes(self, known: Known) -> Iterator[Changes]:
@@ -219,9 +224,9 @@ class Catalog:
             if limit is None:
                 rows = index.query(f"SELECT {COLUMNS} FROM {_ENTRIES} {ordered}", bound)
                 return Selection(rows, len(rows))
-            if all_tests == "1":
-                rows = index.query(f"SELECT {COLUMNS} FROM {_ENTRIES} {ordered} LIMIT ?", [max(limit, 0)])
-                return Selection(rows, index.query("SELECT count(*) FROM artifact")[0][0])
+            if more is None:
+                rows = index.query(f"SELECT {COLUMNS} FROM {_ENTRIES} {ordered} LIMIT ?", [*bound, max(limit, 0)])
+                return Selection(rows, index.query(f"SELECT count(*) FROM artifact a WHERE {all_tests}", bound)[0][0])
             ids = index.query(f"SELECT a.id FROM artifact a {ordered}", bound)
             one = f"SELECT {COLUMNS} FROM {_ENTRIES} WHERE a.id = ?"
             return Selection([index.query(one, found)[0] for found in ids[: max(limit, 0)]], len(ids))
@@ -335,7 +340,7 @@ class Catalog:
         def question(index: Index) -> list[Any]:
             return index.query(
                 f"SELECT {COLUMNS} FROM {_ENTRIES} WHERE a.id IN "
-                f"(SELECT id FROM {index.edges()} WHERE key = ? AND payload_name = ?) ORDER BY a.at DESC, a.path",
+                f"(SELECT id FROM {index.edges()} WHERE key = ? AND payload_name = ?) ORDER BY a.at DESC, a.key DESC",
                 [str(found), found.payload_name],
             )
 

@@ -27,6 +27,7 @@ __all__ = [
     "Fields",
     "Record",
     "State",
+    "decoded_path",
     "dependencies_of",
     "facts_of",
     "fields_of_manifest",
@@ -62,8 +63,9 @@ class Fields(NamedTuple):
     payload_name: str
     key: str
     state: State
-    problem: str
-    path: str | bytes
+    problem: str = ""
+    path: str | bytes | None = None
+    """None if it follows from name and key; bytes if it is no text."""
     at: str | None = None
     size: int | None = None
     modified: float = 0.0
@@ -217,10 +219,16 @@ def facts_of(head: Mapping[str, Any], generated: Mapping[str, Any]) -> dict[str,
     }
 
 
+def decoded_path(payload_name: str, key: str, path: str | bytes | None) -> str:
+    """Return the path of an entry, relative to the store's root."""
+    if path is None:
+        return f"{payload_name}/{key}"
+    return path if isinstance(path, str) else path.decode("utf-8", "surrogateescape")
+
+
 def record_of(row: Sequence[Any]) -> Record:
     """Return the record of an entry, from its :data:`PLAIN` fields and its :data:`LINES`."""
     name, key, state, problem, path, at, size, modified, *found = row
-    where = path if isinstance(path, str) else path.decode("utf-8", "surrogateescape")
     lines = dict(zip(LINES, found, strict=True))
     made = section("generated", lines["generated"])
     return Record(
@@ -228,7 +236,7 @@ def record_of(row: Sequence[Any]) -> Record:
         key=ArtifactKey(key, name),
         state=state,
         problem=problem,
-        path=where,
+        path=decoded_path(name, key, path),
         at=at,
         size=size,
         modified=modified,
@@ -286,15 +294,14 @@ def fields_of_manifest(payload_name: str, key: str, data: bytes, stamp: int, mod
         lines = text.split("\n")
         if len(lines) == 9 and lines[4].startswith(_FIRST) and lines[3].startswith('"dependencies": {'):
             _, head, params, dependencies, generated, _, metrics, tags, _ = lines
-            at, path = generated.split('"', 6)[5], f"{payload_name}/{key}"
-            known = (payload_name, stamp, payload_name, key, "whole", "", path, at, int(size[1]), modified)
+            at = generated.split('"', 6)[5]
+            known = (payload_name, stamp, payload_name, key, "whole", "", None, at, int(size[1]), modified)
             return _new(Fields, (*known, head, params, dependencies, generated, metrics, tags))
     return _looked_at(payload_name, key, data, stamp, modified)
 
 
 def _looked_at(payload_name: str, key: str, data: bytes, stamp: int, modified: float) -> Fields:
     """Return the same of a manifest that is damaged, newer, or laid out in another way."""
-    path = f"{payload_name}/{key}"
     try:
         manifest = Manifest.parse(data)
         if manifest.key != key or manifest.payload_name != payload_name:
@@ -303,11 +310,11 @@ def _looked_at(payload_name: str, key: str, data: bytes, stamp: int, modified: f
         head = {"version": manifest.version, "payload": manifest.payload}
         sections = {"head": head} | {name: manifest._section(name) for name in LINES[1:]}
         lines = [f'"{name}": {json.dumps(value)},' for name, value in sections.items()]
-        return Fields(payload_name, stamp, payload_name, key, "whole", "", path, at, size, modified, *lines)
+        return Fields(payload_name, stamp, payload_name, key, "whole", "", None, at, size, modified, *lines)
     except ManifestVersionError as error:
-        return Fields(payload_name, stamp, payload_name, key, "newer", str(error), path, modified=modified)
+        return Fields(payload_name, stamp, payload_name, key, "newer", str(error), modified=modified)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         # What is signed, but not by us, may hold anything.
         cause = str(error) if isinstance(error, ValueError) else "it does not hold what a manifest holds"
         problem = f"Its manifest is damaged: {printable(cause, 300)}."
-        return Fields(payload_name, stamp, payload_name, key, "corrupt", _text(problem) or "", path, modified=modified)
+        return Fields(payload_name, stamp, payload_name, key, "corrupt", _text(problem) or "", modified=modified)

@@ -87,7 +87,7 @@ class Selection(Sequence[Record]):
     def _repr_html_(self) -> str:
         some = self[:_IN_A_CARD]
         columns = varying(self[:_LOOKED_AT])
-        table = _html.rows([*_HEADER, *columns], [_cells(record, columns) for record in some], right=(3,))
+        table = _html.rows([*_HEADER, *columns], [_cells(record, columns, brief=True) for record in some], right=(3,))
         rest = "".join(_html.escape(line) for line in self._rest(len(some)))
         return _html.card(_html.title(_text.amount(self.total, "entry", "entries")), table, rest)
 
@@ -95,9 +95,9 @@ class Selection(Sequence[Record]):
 _HEADER: Final = ("key", "name", "made", "size", "state")
 
 
-def _cells(record: Record, columns: Sequence[str]) -> list[str]:
+def _cells(record: Record, columns: Sequence[str], brief: bool = False) -> list[str]:
     values = _values(record)
-    state = record.state if record.state == "whole" or not record.problem else f"{record.state}: {record.problem}"
+    state = record.state if brief or not record.problem else f"{record.state}: {record.problem}"
     return [
         record.key[:8] if record.key else "-",
         _text.printable(record.payload_name or record.path, 40),

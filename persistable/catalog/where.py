@@ -44,7 +44,7 @@ _MANUAL: Final = (
     f"with ==, !=, <, <=, >, >=, in, not in, is None, is not None, and, or, not."
 )
 _DEEPEST: Final = 50  # levels of an expression, and
-_MOST: Final = 200  # comparisons in it; what a person writes has a few
+_MOST: Final = 50  # comparisons in it; what a person writes has a few
 _LONGEST: Final = 10_000  # elements of a list
 
 
@@ -93,10 +93,14 @@ def sort_key(index: Index, name: str) -> tuple[str, str]:
     down = " DESC" if name.startswith("-") else ""
     if field.steps[0] in _COLUMNS:
         column = f"a.{field.steps[0]}"
-        # NULL is the smallest. The rows of an index are in the order of their numbers, too.
-        return (f"{column} DESC, a.id DESC" if down else f"{column} IS NULL, {column}, a.id"), ""
+        # NULL is the smallest. What is equal comes in the order of an index read backwards: fifty are found at once.
+        order = f"{column} DESC" if down else f"{column} IS NULL, {column}"
+        return f"{order}, a.key DESC, a.path", ""
     table = compiler.table_of(field)
-    return f"s.kind IS NULL, s.kind = {NONE}, s.kind, s.value{down}, a.id", f"LEFT JOIN {table} s ON s.id = a.id"
+    return (
+        f"s.kind IS NULL, s.kind = {NONE}, s.kind, s.value{down}, a.key DESC, a.path",
+        f"LEFT JOIN {table} s ON s.id = a.id",
+    )
 
 
 class _Compiler:
@@ -302,9 +306,8 @@ class _Compiler:
                 self.fail(f"{name} has no parts", node)
         else:
             known = {*_COLUMNS, *_FACTS, *_TREES}
-            hint = _near(str(name), known)
-            if not hint and (paths := {_spelled(p) for p in self.index.names_of_fields() if p[-1] == name}):
-                hint = f": did you mean {' or '.join(sorted(paths)[:3])}?"
+            paths = sorted(_spelled(path) for path in self.index.names_of_fields() if path[-1] == name)
+            hint = f": did you mean {' or '.join(paths[:3])}?" if paths else _near(str(name), known)
             self.fail(f"There is no field {str(first if level == 0 else name)!r}{hint}", node)
         return _Field(steps, node)
 

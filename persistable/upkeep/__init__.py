@@ -6,9 +6,23 @@ What is not known is never touched: files of others, artifacts of a newer persis
 from __future__ import annotations
 
 from .copying import Copied, copy
+from .doctor import diagnose
 from .pruning import Outcome, Plan, plan
 from .removal import Removed, remove
 from .usage import Usage, usage
 from .verify import Finding, verify
 
-__all__ = ["Copied", "Finding", "Outcome", "Plan", "Removed", "Usage", "copy", "plan", "remove", "usage", "verify"]
+__all__ = [
+    "Copied",
+    "Finding",
+    "Outcome",
+    "Plan",
+    "Removed",
+    "Usage",
+    "copy",
+    "diagnose",
+    "plan",
+    "remove",
+    "usage",
+    "verify",
+]

@@ -39,8 +39,20 @@ def test_find_by_name_state_and_limit(catalog, mixed):
     assert (len(some), some.total) == (2, 4)
     assert catalog.find(where="params.alpha > 1", limit=1).total == 3
     assert (catalog.find(limit=3).total, len(catalog.find(limit=0))) == (len(catalog), 0)
-    with pytest.raises(ValueError, match="no state 'broken'. The states are whole, corrupt"):
+    with pytest.raises(ValueError, match=r"no state 'broken'\. The states are whole, corrupt"):
         catalog.find(state="broken")
+
+
+def test_the_order_is_the_same_each_time(catalog, mixed):
+    """Also of what was made in the same second, and looked at again since."""
+    before = [record.path for record in catalog.find()]
+    for _ in range(3):
+        made(mixed.models[0])
+        mixed.models[1].generate()
+        assert sorted(before) == sorted(record.path for record in catalog.find())
+    assert [record.path for record in catalog.find()] == [record.path for record in Catalog(mixed.folder).find()]
+    catalog.refresh(full=True)
+    assert [record.path for record in catalog.find()] == [record.path for record in Catalog(mixed.folder).find()]
 
 
 def test_a_selection_is_a_sequence(catalog):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,7 @@ def test_what_is_not_whole_says_why_in_one_line(mixed):
     assert "digest" in problems[mixed.damaged.folder]
     assert "newer persistable" in problems[mixed.newer.folder]
     assert f"Process {os.getpid()} on" in problems[mixed.generating.folder]
+    assert Catalog(mixed.folder).get(mixed.generating).host == socket.gethostname()
     assert "raised" in problems[mixed.failed.folder]
     assert "no manifest" in problems[mixed.half_deleted.folder]
     assert all(problem.isprintable() for problem in problems.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
@@ -75,17 +76,18 @@ def catalog(tmp_path_factory):
         ModelP(folder, ModelParams(2, alpha=True, shape=Shape(9), options={"deep": {"er": "x"}}), {"data": small}),
         ModelP(folder, ModelParams(3, alpha=float("inf"), grid=[2**70, -1], options={"a.b": None}), {"data": large}),
     ]
-    for model in models:
-        model.load_generate()
+    for upstream_or_model in (small, large, *models):
+        upstream_or_model.load_generate()
     FinalP(folder, ModelParams(99, alpha="text"), {"model": models[2]}).load_generate()
     return Catalog(folder)
 
 
 def found(catalog, where):
-    """Return the numbers of the models that a condition finds; of what else, the names."""
-    return sorted(
-        record.params.get("number", record.payload_name) for record in catalog.find(where=where, sort="payload_name")
-    )
+    """Return the numbers of the models that a condition finds, and the sizes of the data."""
+    return sorted(record.params.get("number") or record.params["n"] for record in catalog.find(where=where))
+
+
+ALL = [1, 2, 3, 10, 99, 1000]
 
 
 @pytest.mark.parametrize(
@@ -108,7 +110,7 @@ def found(catalog, where):
         ("not metrics.extra == 1 and payload_name == 'model_p'", [1, 2]),
         ("metrics.extra is None and payload_name == 'model_p'", [1, 2]),
         ("metrics.extra is not None", [3]),
-        ("params.options['a.b'] is None", sorted([1, 2, 3, 99], key=int) + ["data_p", "data_p"]),
+        ("params.options['a.b'] is None", ALL),
         # kinds
         ("params.alpha == 1", [1]),
         ("params.alpha == True", [2]),
@@ -128,7 +130,6 @@ def found(catalog, where):
         ("params.price == 1.5 and params.number == 1", [1]),
         ("params.grid[0] == 0.5", [1, 2, 99]),
         ("params.grid[-1] == -1", [3]),
-        ("params.grid[0] == 2 ** 70", None),
         (f"params.grid[0] == {2**70}", [3]),
         ("'a' in params.grid", [1, 2, 99]),
         ("True in params.grid", [1, 2, 99]),
@@ -142,7 +143,7 @@ def found(catalog, where):
         ("'best' in tags", [1]),
         ("'final' in payload_name", [99]),
         ("version == '2' and 'best' not in tags", [2, 3]),
-        ("state == 'whole' and size > 0 and seconds >= 0 and user is not None and host != ''", None),
+        ("state == 'whole' and size > 0 and seconds >= 0 and user is not None and host != ''", ALL),
         ("at > '2026-01-01' and params.number == 1", [1]),
         ("at > '2026-01-01T12:00:00+05:00' and params.number == 1", [1]),
         ("at < '2026-01-01'", []),
@@ -157,16 +158,7 @@ def found(catalog, where):
     ],
 )
 def test_a_condition_finds_what_it_says(catalog, where, numbers):
-    if numbers is None:
-        if "**" in where:
-            with pytest.raises(QueryError):
-                found(catalog, where)
-        else:
-            assert len(catalog.find(where=where)) == 6
-    elif "is None" in where and "data_p" in numbers:
-        assert len(catalog.find(where=where)) == 6
-    else:
-        assert found(catalog, where) == numbers
+    assert found(catalog, where) == numbers
 
 
 @pytest.mark.parametrize(
@@ -185,6 +177,7 @@ def test_a_condition_finds_what_it_says(catalog, where, numbers):
         ("1 < 2", "Two constants"),
         ("1", "no condition"),
         ("params.number + 1 == 2", "not understood"),
+        ("params.number == 2 ** 70", "not understood"),
         ("params.grid[0:1] == 2", "In brackets"),
         ("params.grid[params.number] == 2", "In brackets"),
         ("params.number in 5", "stands a list"),
@@ -198,14 +191,14 @@ def test_a_condition_finds_what_it_says(catalog, where, numbers):
         ("[x for x in params]", "not understood"),
         ("params.__class__.__mro__ == 1", "No artifact has"),
         ("not " * 60 + "params.number == 1", "nested too deeply"),
-        (" and ".join(["params.number == 1"] * 201), "more than 200 comparisons"),
+        (" and ".join(["params.number == 1"] * 51), "more than 50 comparisons"),
         ("(" * 5000, "no expression"),
         ("params.number == 1\x00", "no expression"),
         ("params.number in [" + "1," * 10_001 + "]", "more than 10,000"),
     ],
 )
 def test_what_makes_no_sense_is_an_error_that_points_at_the_place(catalog, where, problem):
-    with pytest.raises(QueryError, match="What can be asked for: params.x") as caught:
+    with pytest.raises(QueryError, match=r"What can be asked for: params\.x") as caught:
         catalog.find(where=where)
     assert problem in str(caught.value)
     assert isinstance(caught.value, ValueError)
@@ -240,9 +233,6 @@ def test_what_arrives_after_a_path_was_asked_for_is_found_too(tmp_path):
     new.load_generate()
     assert len(catalog.find(where="params.n >= 1")) == 2
     assert len(Catalog(tmp_path).find(where="params.n == 2")) == 1
-    (new.persist_filepath / "manifest.json").unlink()
-    import shutil
-
     shutil.rmtree(new.persist_filepath)
     assert len(catalog.find(where="params.n >= 1")) == 1
 
@@ -256,11 +246,11 @@ def test_very_many_paths_may_be_asked_for(tmp_path):
         def _generate_payload(self) -> int:
             return 1
 
-    WideP(tmp_path, WideParams({f"x{number}": number for number in range(120)})).load_generate()
+    WideP(tmp_path, WideParams({f"x{number}": number for number in range(150)})).load_generate()
     catalog = Catalog(tmp_path)
-    for number in range(120):
+    for number in range(150):
         assert len(catalog.find(where=f"params.values.x{number} == {number}")) == 1
-    assert len(catalog.find(where="params.values.x0 == 0 and params.values.x119 == 119")) == 1
+    assert len(catalog.find(where="params.values.x0 == 0 and params.values.x149 == 149")) == 1
 
 
 @pytest.mark.parametrize(

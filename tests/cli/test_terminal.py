@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -46,13 +48,17 @@ def terminal():
         os.close(theirs)
         seen = b""
         with suppress(OSError):  # how a terminal says that nobody is at its other end any more
-            while piece := os.read(ours, 65536):
+            while select.select([ours], [], [], 60)[0] and (piece := os.read(ours, 65536)):
                 seen += piece
                 if answer is not None and b"[y/N] " in seen:
                     answer(ours)
                     answer = None
-        status = process.wait(30)
-        os.close(ours)
+        try:
+            status = process.wait(10)
+        finally:
+            process.kill()
+            process.wait()
+            os.close(ours)
         return status, seen.decode().replace("\r\n", "\n")
 
     return terminal
@@ -103,7 +109,12 @@ def test_a_question_is_answered_with_yes_or_nothing_happens(terminal, mixed):
 
 def test_ctrl_c_at_a_question_is_no(terminal, mixed):
     key = mixed.models[0].key
-    status, screen = terminal("rm", key, "-d", mixed.folder, answer=lambda at: os.write(at, b"\x03"))
+
+    def interrupt(at: int) -> None:
+        time.sleep(0.3)  # a signal in the very moment before a system call begins is heard after it only
+        os.write(at, b"\x03")
+
+    status, screen = terminal("rm", key, "-d", mixed.folder, answer=interrupt)
     assert status == 128 + signal.SIGINT
     assert "Traceback" not in screen
     assert mixed.models[0].exists()

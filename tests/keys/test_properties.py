@@ -188,7 +188,7 @@ def test_large_arrays_and_tables_are_shown_by_digest() -> None:
     assert shown["dtype"] == "float32"
     assert len(shown["sha256"]) == 64
     assert readable(pd.DataFrame({"dtype": [1]}))["$DataFrame"]["columns"] == ["dtype"]
-    assert readable(np.array([[1, 2]], "i4")) == {"$ndarray": {"dtype": "<i4", "shape": [1, 2], "values": [[1, 2]]}}
+    assert readable(np.array([[1, 2]], "i4")) == {"$ndarray": {"dtype": "int32", "shape": [1, 2], "values": [[1, 2]]}}
 
 
 def test_wide_values_are_no_problem() -> None:
