@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from ._text import printable, shown
 
-__all__ = ["NOTHING", "Difference", "differences", "differences_of_values"]
+__all__ = ["NOTHING", "Difference", "Sides", "apart", "differences", "differences_of_values", "unlike"]
+
+Sides: TypeAlias = tuple[Any, ...]
+"""A value of each of the things that are compared."""
 
 _LONGEST_PATH: Final = 200  # characters; the keys of a dict among the params may be anything
 _LONGEST: Final = 60  # characters of a value
@@ -49,7 +52,7 @@ class Difference(NamedTuple):
     after: Any
 
     def __str__(self) -> str:
-        return f"{printable(self.path, _LONGEST_PATH)}: {' -> '.join(_both(self.before, self.after))}"
+        return f"{printable(self.path, _LONGEST_PATH)}: {' -> '.join(apart((self.before, self.after)))}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON, without the side on which there is nothing."""
@@ -104,61 +107,76 @@ def _of_nodes(path: str, before: Mapping[str, Any], after: Mapping[str, Any]) ->
 
 def differences_of_values(path: str, before: Any, after: Any) -> Iterator[Difference]:
     """Yield where two readable values differ: as deep inside as both have the same shape."""
-    if repr(before) == repr(after):  # to Python, 1 is 1.0 and True; to a key, they are three values
+    return (Difference(place, *sides) for place, sides in unlike(path, (before, after)))
+
+
+def unlike(path: str, sides: Sides) -> Iterator[tuple[str, Sides]]:
+    """Yield where some readable values are not all the same: as deep inside as all have the same shape."""
+    if len(set(map(repr, sides))) == 1:  # to Python, 1 is 1.0 and True; to a key, they are three values
         return
-    steps = _steps(before, after)
+    steps = _steps(sides)
     if steps is None:
-        yield Difference(path, before, after)
+        yield path, sides
         return
-    for step, mine, theirs in steps:
-        yield from differences_of_values(f"{path}{step}", mine, theirs)
+    for step, inner in steps:
+        yield from unlike(f"{path}{step}", inner)
 
 
-def _steps(before: Any, after: Any) -> list[tuple[str, Any, Any]] | None:
-    """Return what two values of the same shape consist of; None if they are to be shown whole."""
-    if isinstance(before, list) and isinstance(after, list):
-        if len(before) != len(after):
+def _steps(sides: Sides) -> list[tuple[str, Sides]] | None:
+    """Return what values of the same shape consist of; None if they are to be shown whole."""
+    if all(isinstance(side, list) for side in sides):
+        if len(set(map(len, sides))) > 1:
             return None
-        return [(f"[{index}]", *pair) for index, pair in enumerate(zip(before, after, strict=True))]
-    if not (isinstance(before, dict) and isinstance(after, dict)):
+        return [(f"[{index}]", parts) for index, parts in enumerate(zip(*sides, strict=True))]
+    if not all(isinstance(side, dict) for side in sides):
         return None
-    marks = {name for name in (*before, *after) if name.startswith("$")}
+    marks = {name for side in sides for name in side if name.startswith("$")}
     if not marks:
-        return [
-            (f".{name}", before.get(name, NOTHING), after.get(name, NOTHING))
-            for name in dict.fromkeys([*before, *after])
-        ]
-    if len(marks) > 1 or before.keys() != marks or after.keys() != marks:
+        return [(f".{name}", parts) for name, parts in _by_name(sides)]
+    if any(side.keys() != marks for side in sides) or len(marks) > 1:
         return None
     mark = marks.pop()
-    return _steps_of_array(before[mark], after[mark]) or _steps(before[mark], after[mark])
+    inner = tuple(side[mark] for side in sides)
+    return _steps_of_arrays(inner) or _steps(inner)
 
 
-def _steps_of_array(before: Any, after: Any) -> list[tuple[str, Any, Any]] | None:
-    """Return in what two arrays or tables differ: in dtype, shape or columns; only if in none of these, in values."""
-    if not (isinstance(before, dict) and isinstance(after, dict) and "shape" in before and "shape" in after):
+def _by_name(sides: Sides) -> list[tuple[str, Sides]]:
+    names = dict.fromkeys(name for side in sides for name in side)
+    return [(name, tuple(side.get(name, NOTHING) for side in sides)) for name in names]
+
+
+def _steps_of_arrays(sides: Sides) -> list[tuple[str, Sides]] | None:
+    """Return in what arrays or tables differ: in dtype, shape or columns; only if in none of these, in values."""
+    if not all(isinstance(side, dict) and "shape" in side for side in sides):
         return None
-    kinds = [name for name in dict.fromkeys([*before, *after]) if name not in ("values", "sha256")]
-    steps = [(f".{name}", before.get(name, NOTHING), after.get(name, NOTHING)) for name in kinds]
-    steps = [step for step in steps if repr(step[1]) != repr(step[2])]
-    if not steps and "values" in before and "values" in after:
-        return [("", before["values"], after["values"])]
-    return steps or [(" (values)", before.get("sha256", NOTHING), after.get("sha256", NOTHING))]
+    parts = dict(_by_name(sides))
+    nothing = (NOTHING,) * len(sides)
+    values, digests = parts.pop("values", nothing), parts.pop("sha256", nothing)
+    steps = [(f".{name}", some) for name, some in parts.items() if len(set(map(repr, some))) > 1]
+    if not steps and NOTHING not in values:
+        return [("", values)]
+    return steps or [(" (values)", digests)]
 
 
-def _both(before: Any, after: Any) -> tuple[str, str]:
-    """Return two values as texts that are not the same: long ones from shortly before where they begin to differ."""
-    one, other = (repr(side) if side is NOTHING else shown(side, _LOOKED_AT) for side in (before, after))
-    if max(len(one), len(other)) <= _LONGEST:
-        return one, other
-    start = next(
-        (place for place, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]),
-        min(len(one), len(other)),
-    )
+def apart(sides: Sides, longest: int = _LONGEST) -> list[str]:
+    """Return values as texts that are not all the same: long ones from shortly before where they begin to differ."""
+    texts = [repr(side) if side is NOTHING else shown(side, _LOOKED_AT) for side in sides]
+    if max(map(len, texts)) <= longest:
+        return texts
+    told = {repr(side): text for text, side in zip(texts, sides, strict=True) if side is not NOTHING}
+    start = 0
+    if len(told) > 1:
+        letters = enumerate(zip(*told.values(), strict=False))
+        start = next((place for place, some in letters if len(set(some)) > 1), min(map(len, told.values())))
     if start >= _LOOKED_AT - 1:
-        return f"{one[:_LONGEST]}…", f"another, that begins alike for {_LOOKED_AT} characters"
+        other = f"another, that begins alike for {_LOOKED_AT} characters"
+        first = repr(sides[0])
+        return [f"{text[:longest]}…" if repr(side) == first else other for text, side in zip(texts, sides, strict=True)]
     start = start - _BEFORE if start > 2 * _BEFORE else 0
-    return printable(_from(one, start), _LONGEST), printable(_from(other, start), _LONGEST)
+    return [
+        text if side is NOTHING else printable(_from(text, start), longest)
+        for text, side in zip(texts, sides, strict=True)
+    ]
 
 
 def _from(text: str, start: int) -> str:

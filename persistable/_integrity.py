@@ -15,6 +15,7 @@ import errno
 import io
 import mmap
 import os
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -37,7 +38,8 @@ _MAPPED_FROM = 1 << 20  # below this, one read is cheaper than a mapping
 LEFT_BY_FILE_MANAGERS = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 """What Finder and Explorer write into any folder that someone looks at: it says nothing about the payload in it."""
 
-_OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+"""Not blocking, because what lies there may be a pipe that nobody writes to; to a file it makes no difference."""
 
 _seen: dict[tuple[int, int, int, int], str] = {}
 """(device, inode, mtime in ns, size) -> digest of the large files that this process has already read through."""
@@ -61,11 +63,17 @@ def digest_file(path: str | os.PathLike[str], opener: Callable[[str, int], int] 
     """Return size in bytes, and digest, of the file at `path`, in constant memory; `opener` as for ``open``."""
     hasher, size, buffer = xxh3_128(), 0, bytearray(_CHUNK)
     view = memoryview(buffer)
-    with open(path, "rb", buffering=0, opener=opener) as file:
+    with open(path, "rb", buffering=0, opener=opener or _opener) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
         while count := file.readinto(buffer):
             hasher.update(view[:count])
             size += count
     return size, ALGORITHM + hasher.hexdigest()
+
+
+def _opener(path: str, flags: int) -> int:
+    return os.open(path, flags | _OPEN_FLAGS)
 
 
 def files_below(folder: str | os.PathLike[str]) -> Iterator[tuple[str, str]]:
@@ -280,20 +288,20 @@ class StoredPayload:
 
     def _open(self) -> io.FileIO:
         try:
-            file = io.FileIO(self.name)
+            file = io.FileIO(self.name, opener=_opener)
         except OSError as error:
             raise self._unreadable(error) from error
-        found = os.fstat(file.fileno()).st_size
-        if found != self.size:
+        found = os.fstat(file.fileno())
+        if found.st_size != self.size or not stat.S_ISREG(found.st_mode):
             file.close()
-            raise self._wrong_size(found)
+            raise self._wrong_size(found.st_size)
         return file
 
     def _check(self, file: int, compute: Callable[[], str]) -> None:
         if self.verify == "size":
             return
-        stat = os.fstat(file)
-        identity = (stat.st_dev, stat.st_ino, stat.st_mtime_ns, stat.st_size)
+        status = os.fstat(file)
+        identity = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
         found = _seen.get(identity) or compute()
         if found != self.digest:
             raise self._wrong_digest(found)

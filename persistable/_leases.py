@@ -377,7 +377,7 @@ def _parse(content: bytes | None) -> dict[str, Any]:
     """Return a lease's record; empty if it says nothing (yet)."""
     try:
         record = json.loads(content or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return record if isinstance(record, dict) else {}
 

@@ -7,7 +7,34 @@ from pathlib import Path
 
 __all__ = ["NETWORK_FILE_SYSTEMS", "file_system", "mount_options"]
 
-NETWORK_FILE_SYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "lustre", "ceph", "afs")
+NETWORK_FILE_SYSTEMS = (
+    *(
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb2",
+        "smb3",
+        "smbfs",
+        "9p",
+        "virtiofs",
+        "lustre",
+        "ceph",
+        "afs",
+        "gpfs",
+        "beegfs",
+        "orangefs",
+    ),
+    *(
+        "fuse.sshfs",
+        "fuse.s3fs",
+        "fuse.goofys",
+        "fuse.gcsfuse",
+        "fuse.rclone",
+        "fuse.glusterfs",
+        "fuse.ceph-fuse",
+        "fuse.juicefs",
+    ),
+)
 """The types of file systems that other machines share, as /proc/mounts names them."""
 
 

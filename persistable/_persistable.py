@@ -615,9 +615,14 @@ class Persistable(Generic[PayloadT, ParamsT]):
             twin.__memory = _Memory(ArtifactKey(keys[id(self)], self.__name), payload, manifest, None, None)
             return twin.__suffices(payload, untracked_payload_params)
 
+        def grows(node: Any) -> bool:
+            kind: type = type(node)
+            return bool(hooks_of(kind, Persistable).suffices)
+
         inside = Inside(
             store_of=lambda node: node.__store,
             legacy=lambda node: _legacy.find(node.__store, node, node.__suffix),
+            grows=grows,
             payload_io=self.__io,
             in_memory=None if memory is None else (memory.payload, memory.manifest),
             suffices=suffices if hooks_of(kind, Persistable).suffices else None,
@@ -780,7 +785,7 @@ class Persistable(Generic[PayloadT, ParamsT]):
                 try:
                     hooks = hooks_of(kind, Persistable)
                     if known is None:
-                        why = f" again: {again}" if again else self.__why(key, tree, keys) if persist else ""
+                        why = f" again: {again}" if again else self.__why(tree, keys) if persist else ""
                         self.logger.info(f"Generating {self.__name} {key}{why}.")
                         payload = call(self._generate_payload, hooks.generates, untracked)
                     else:
@@ -833,10 +838,10 @@ class Persistable(Generic[PayloadT, ParamsT]):
                 instead = Instead(loaded.manifest.data if loaded is not None and loaded.manifest is not None else None)
         return True
 
-    def __why(self, key: ArtifactKey, tree: Mapping[str, Any], keys: Mapping[int, str]) -> str:
+    def __why(self, tree: Mapping[str, Any], keys: Mapping[int, str]) -> str:
         from .lineage.nearest import why  # not on a hit
 
-        return why(self.__store, key, tree, {role: keys[id(node)] for role, node in self.__dependencies.items()})
+        return why(self, self.__store, keys, tree)
 
     def __suffices(self, payload: PayloadT, untracked: dict[str, Any]) -> bool:
         kind: type = type(self)
@@ -908,7 +913,11 @@ class Persistable(Generic[PayloadT, ParamsT]):
             sections = {name: getattr(memory.manifest, name) for name in ("generated", "code")}
             head = {name: memory.manifest.head[name] for name in ("version", "code")}
         sections["params"] = readable_params(self.params)
-        sections["dependencies"] = _used(self.__dependencies, keys_of(self))
+        sections["dependencies"] = used = _used(self.__dependencies, keys_of(self))
+        if memory.manifest is not None:  # what was used when it was made, and not what is at hand now
+            for role, upstream in memory.manifest.dependencies.items():
+                if role in used and used[role]["key"] == upstream.key:
+                    used[role]["digest"] = upstream.digest
         return Artifact(memory.payload, sections, head, readable_tree(self), "Persisted again after it was loaded.\n")
 
     def __annotations(self) -> dict[str, Any]:

@@ -144,6 +144,10 @@ def read_manifest(store: Store, key: ArtifactKey) -> Manifest:
                 f"load_generate(); or check data_dir and params, if it should be there.",
                 key,
             ) from None
+        except StoreError as error:
+            if error.errno != errno.EISDIR:
+                raise
+            raise _corrupt(f"The manifest {path} in {store.url} is a folder.", key, b"") from None
         try:
             manifest = Manifest.parse(data)
         except ValueError as error:
@@ -382,7 +386,9 @@ def commit(
             raise _not_persisted(key, error) from error
         raise
     # From here on, an interruption may come after the manifest was written: the payload is not touched any more.
+    announce(store, key)  # and once more when it is there: a kill in between must not hide it from catalogues
     try:
+        _require_payload(store, path)
         if before is None:
             if not store.create(f"{key.folder}/manifest.json", manifest.data):
                 _drop_quietly(store, path, fileio)
@@ -404,6 +410,13 @@ def commit(
     dead_tokens = lease.dead_tokens if lease else set()
     sweep(store, key, manifest, dead_tokens, None if before == bad else before, fileio)
     return manifest
+
+
+def _require_payload(store: Store, path: str) -> None:
+    """Raise if a payload that was just written is gone: who slept for hours before the manifest may have been swept."""
+    local = store.local_path(path)
+    if local is not None and not os.path.lexists(local):
+        raise FileNotFoundError(errno.ENOENT, "the payload file was removed before its manifest was written", path)
 
 
 def announce(store: Store, key: ArtifactKey) -> None:

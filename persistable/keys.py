@@ -7,6 +7,7 @@ number of nodes, on diamonds too.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from hashlib import file_digest, sha256
@@ -16,10 +17,28 @@ from typing import Any
 from ._canonical import encode, encode_name, encode_str, register_encoder
 from .exceptions import ParamsError
 
-__all__ = ["SCHEME", "ArtifactKey", "content_digest", "fingerprint", "register_encoder"]
+__all__ = ["KEY", "NAME", "SCHEME", "ArtifactKey", "content_digest", "fingerprint", "is_artifact", "register_encoder"]
 
 SCHEME = "persistable-key-1"
 """Version of the key rules. Golden digests in the tests hold it: whoever changes a rule must change this too."""
+
+
+NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
+"""What a payload name looks like: it names a folder everywhere."""
+
+KEY = re.compile(r"[0-9a-f]{32}")
+"""What a key looks like."""
+
+
+def is_artifact(payload_name: object, key: object) -> bool:
+    """Return whether a name and a key that somebody else has written down are such, and no way out of the store.
+
+    >>> is_artifact("points", "3f9a0c" * 5 + "00"), is_artifact("../points", "3f9a0c" * 5 + "00")
+    (True, False)
+    """
+    if not (isinstance(payload_name, str) and isinstance(key, str)):
+        return False
+    return NAME.fullmatch(payload_name) is not None and KEY.fullmatch(key) is not None
 
 
 class ArtifactKey(str):

@@ -13,13 +13,16 @@ A flipped byte or a missing tail is found by the first line, whatever it hits.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TypedDict
 
 from xxhash import xxh3_128_hexdigest
 
 from ._integrity import ALGORITHM, digest
+from ._text import printable
 from .exceptions import ManifestVersionError
+from .keys import is_artifact
 
 __all__ = ["SCHEMA", "Dependency", "Manifest", "PayloadRecord"]
 
@@ -29,6 +32,8 @@ SCHEMA = 1
 _SECTIONS = ("params", "dependencies", "generated", "code", "metrics", "tags")
 _BEGIN, _END = b'{"digest": "', b'",\n'
 _HEAD = '"artifact": '
+
+_PAYLOAD_FILE = re.compile(r"payload\.[0-9a-f]{8}[^/\\\0]*")
 
 _decode = json.JSONDecoder().decode
 
@@ -92,7 +97,8 @@ class Manifest:
     dependencies : dict of str to Dependency
         role -> upstream artifact.
     generated : dict
-        ``at`` (UTC), ``seconds``, ``host``, ``user``, ``pid``, ``python``, ``packages``, ``git``.
+        ``at`` (UTC), ``seconds``, ``host``, ``user``, ``pid``, ``python``, ``packages``, ``git``; and, of a payload
+        that was extended, ``grown_from``: the digests that it had before, oldest first.
     code : dict
         The digests of the code that made it: of its source files, and of each part of its class.
     metrics : dict
@@ -139,13 +145,19 @@ class Manifest:
         found = (ALGORITHM + xxh3_128_hexdigest(data[start:])).encode()
         if data[:start] != b"%b%b%b" % (_BEGIN, found, _END):
             written = data[len(_BEGIN) : max(start - len(_END), 0)].decode("ascii", "replace")
-            raise ValueError(f"its content has the digest {found.decode()}, but {written or 'nothing'} was written")
+            expected = f"but {written} was written" if written else "and it does not begin with one"
+            raise ValueError(f"its content has the digest {found.decode()}, {expected}")
         text = data[start : data.find(b"\n", start)].decode()
         if not text.startswith(_HEAD):
             raise ManifestVersionError(_newer("of another layout"))
-        head = _decode(text[len(_HEAD) : -1])
-        if head["schema"] > SCHEMA:
-            raise ManifestVersionError(_newer(f"of schema {head['schema']}"))
+        try:
+            head = _decode(text[len(_HEAD) : -1])
+            if head["schema"] > SCHEMA:
+                raise ManifestVersionError(_newer(f"of schema {head['schema']}"))
+            _check(head)
+        except (TypeError, LookupError, AttributeError, RecursionError):
+            # The digest is no seal: whoever can write to the store can write a manifest that holds anything.
+            raise ValueError("what it says of its artifact makes no sense") from None
         return cls(data, head)
 
     @property
@@ -166,19 +178,23 @@ class Manifest:
 
     @property
     def params(self) -> dict[str, Any]:
-        return self._section("params")  # type: ignore[no-any-return]
+        return self._section("params")
 
     @property
     def dependencies(self) -> dict[str, Dependency]:
-        return {role: Dependency(**dependency) for role, dependency in self._section("dependencies").items()}
+        return {
+            role: Dependency(**dependency)
+            for role, dependency in self._section("dependencies").items()
+            if _is_dependency(dependency)
+        }
 
     @property
     def generated(self) -> dict[str, Any]:
-        return self._section("generated")  # type: ignore[no-any-return]
+        return self._section("generated")
 
     @property
     def code(self) -> dict[str, Any]:
-        return self._section("code")  # type: ignore[no-any-return]
+        return self._section("code")
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -186,13 +202,22 @@ class Manifest:
 
     @property
     def tags(self) -> list[str]:
-        return self._section("tags")  # type: ignore[no-any-return]
+        tags = self._parsed().get("tags")
+        return [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else []
 
-    def _section(self, name: str) -> Any:
+    def _section(self, name: str) -> dict[str, Any]:
+        section = self._parsed().get(name)
+        return section if isinstance(section, dict) else {}
+
+    def _parsed(self) -> dict[str, Any]:
         body = self._body
         if body is None:
-            body = self._body = json.loads(self.data)
-        return body[name]
+            try:
+                body = json.loads(self.data)
+            except (ValueError, RecursionError):  # signed all the same: see parse()
+                body = {}
+            self._body = body
+        return body
 
     def __eq__(self, other: object) -> bool:
         return self.data == other.data if isinstance(other, Manifest) else NotImplemented
@@ -201,11 +226,11 @@ class Manifest:
         return hash(self.data)
 
     def __repr__(self) -> str:
-        made = self.generated
-        return (
-            f"<Manifest of {self.payload_name} {self.key[:8]}…: {self.payload['summary']}, "
-            f"{self.payload['size']} bytes, made {made['at']} in {made['seconds']:.3g} s "
-            f"by {made['user']}@{made['host']}>"
+        made, payload = self.generated, self.payload
+        return printable(
+            f"<Manifest of {self.payload_name} {self.key[:8]}…: {payload['summary']}, {payload['size']} bytes, "
+            f"made {made.get('at')} in {made.get('seconds')} s by {made.get('user')}@{made.get('host')}>",
+            500,
         )
 
     def _repr_html_(self) -> str:
@@ -215,6 +240,38 @@ class Manifest:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Manifest.parse, (self.data,)
+
+
+def _check(head: Mapping[str, Any]) -> None:
+    """Raise, whatever, unless a head is one that a hit can rely on, and leads to no file but the payload's."""
+    payload, version = head["payload"], head["version"]
+    _, _ = head["code"]
+    if not (
+        type(head["key"]) is type(head["payload_name"]) is type(payload["format"]) is type(payload["digest"]) is str
+        and type(payload["size"]) is type(payload["format_version"]) is int
+        and type(payload["summary"]) is type(payload["type"]) is str
+        and (version is None or type(version) is str)
+        and _PAYLOAD_FILE.fullmatch(payload["file"])
+    ):
+        raise TypeError
+    if (files := payload["files"]) is not None:
+        for name, (size, found) in files.items():
+            if type(size) is not int or type(found) is not str or not _is_inside(name):
+                raise TypeError
+
+
+def _is_inside(name: str) -> bool:
+    """Whether a relative path stays in its folder."""
+    return "\0" not in name and not {"", ".", ".."} & {*name.split("/")}
+
+
+def _is_dependency(dependency: Any) -> bool:
+    return (
+        isinstance(dependency, dict)
+        and dependency.keys() == set(Dependency._fields)
+        and is_artifact(dependency["payload_name"], dependency["key"])
+        and isinstance(dependency["digest"], str | None)
+    )
 
 
 def _newer(what: str) -> str:

@@ -119,8 +119,16 @@ def test_a_card_loads_no_payload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "list of 3" in card_of(found)
 
 
-def test_a_manifest_of_older_times_says_less(tmp_path: Path) -> None:
-    sections = {"params": {}, "dependencies": {}, "generated": {}, "code": {}, "metrics": {}, "tags": []}
-    payload = {"file": "payload.0.json", "summary": "dict", "size": 1}
-    head = {"key": "0" * 32, "payload_name": "old", "version": None, "payload": payload}
-    assert "old" in card_of(Manifest.compose(head, sections))
+def test_a_manifest_that_does_not_know_its_maker_says_less(tmp_path: Path) -> None:
+    points_p = PointsP(tmp_path, PointsParams())
+    points_p.load_generate()
+    manifest = points_p.manifest
+    sections: dict[str, Any] = {
+        "params": 1,
+        "dependencies": {"a": 1},
+        "generated": {},
+        "code": {},
+        "metrics": [],
+        "tags": 2,
+    }
+    assert "by ?@?" in card_of(Manifest.compose(manifest.head, sections))

@@ -7,35 +7,42 @@ import difflib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from .. import _html, _text
-from ..artifacts import load
-from ..exceptions import AmbiguousKeyError, ArtifactNotFoundError, StoreError
-from ..fileio import FileIO, PickleFileIO
+from ..exceptions import AmbiguousKeyError, ArtifactNotFoundError, QueryError, StoreError
+from ..fileio import FileIO
 from ..keys import ArtifactKey
 from ..stores import Store, store_for
 from .comparison import Comparison
-from .index import COLUMNS, Index, is_away
+from .fields import safe
+from .index import COLUMNS, Index, is_away, is_refused
 from .listing import Changes, Known, changes_in_folder, changes_in_listing
 from .records import STATES, Record, record_of
 from .selection import Selection
+from .upstreams import Place
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ..stores import DataDir
 
-__all__ = ["Catalog", "NameCount"]
+__all__ = ["Catalog", "Key", "NameCount"]
 
 T = TypeVar("T")
+
+Key: TypeAlias = str | Any
+"""A key, the beginning of one (four characters at least; also ``name/`` and these), or whatever has a ``key``: a
+:class:`Record`, a persistable."""
 
 _ENTRIES: Final = "artifact a LEFT JOIN line l ON l.id = a.id"
 _SHORTEST: Final = 4  # characters of a key
 _SHOWN: Final = 10  # candidates
 _EVERY: Final = 60.0  # seconds; where a look costs a request, or many
+_AT_ONCE: Final = 500  # keys in one statement
+_IS_OURS: Final = "a.state != 'foreign'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +58,12 @@ _inherited: list[Index] = []
 
 
 class Catalog:
-    """All that a store holds: artifacts, and whatever else lies there, each with its state.
+    """All that a store holds: artifacts, those that would be some, and whatever else lies there, each with its state.
 
     A catalogue reads manifests, never payloads. What it has seen it keeps in an index on this machine
     (:mod:`persistable.catalog.index`), so that the next look reads only what has changed. Each method looks at the
-    store first; at a store that is no folder at most once a minute, and when :meth:`refresh` is called.
+    store first; at a store that is no folder at most once a minute, and when :meth:`refresh` is called. Its length, and
+    iterating over it, leave out files that are not ours, as :meth:`find` does.
 
     Parameters
     ----------
@@ -110,10 +118,14 @@ class Catalog:
         """
         self._ask(lambda index: None, look=True, full=full)
 
-    def _ask(self, question: Callable[[Index], T], *, look: bool = False, full: bool = False) -> T:
-        """Return the answer to a question, from an index that is up to date; a damaged one is made anew."""
+    def _ask(self, question: Callable[[Index], T], *, look: bool | None = None, full: bool = False) -> T:
+        """Return the answer to a question, from an index that is up to date; a damaged one is made anew.
+
+        Whether to look at the store is decided by when that was done last, unless `look` says.
+        """
         import sqlite3
 
+        self._check_folder()
         with self._lock:
             if self._pid != os.getpid():  # a connection does not survive a fork; to close it would harm the parent's
                 if self._index is not None:
@@ -129,17 +141,29 @@ class Catalog:
                         fresh = False
                     if full:
                         self._index.forget()
-                    if not fresh and (look or full or self._is_due()):
+                    if not fresh and (full or (self._is_due() if look is None else look)):
                         self._index.update(self._changes(self._index.known()))
                     if fresh or look or full or self._looked is None:
                         self._looked = time.monotonic()
                     return question(self._index)
                 except sqlite3.Error as error:
+                    if is_refused(error):
+                        raise QueryError(f"The index cannot answer this: {error}. Ask for less at once.") from error
                     if attempt == 2 or self._index is None:
                         raise
                     # Damaged: make it anew. Locked for long by another process, or the disk is full: do without it.
                     (self._index.in_memory if attempt or is_away(error) else self._index.remove)()
         raise AssertionError("unreachable")
+
+    def _check_folder(self) -> None:
+        root = self.store.local_path("")
+        root = None if root is None else root.rstrip("/") or "/"
+        if root is not None and not os.path.isdir(root):
+            found = "is a file" if os.path.exists(root.rstrip("/")) else "does not exist"
+            raise StoreError(
+                f"There is no folder {root}: it {found}. Check the path; a store's folder is made when the "
+                f"first artifact is persisted to it."
+            )
 
     def _changes(self, known: Known) -> Iterator[Changes]:
         root = self.store.local_path("")
@@ -164,7 +188,7 @@ class Catalog:
         where: str | None = None,
         *,
         state: str | Iterable[str] | None = None,
-        sort: str = "-at",
+        sort: str | Sequence[str] = "-at",
         limit: int | None = None,
     ) -> Selection:
         """Return the entries of a name, that meet a condition, in a state.
@@ -172,16 +196,18 @@ class Catalog:
         Parameters
         ----------
         payload_name : str, optional
-            Of this name only.
+            Of this name only. That no artifact has it is no error: a store is empty at first.
         where : str, optional
             A condition in a small part of Python's syntax (:mod:`persistable.catalog.where`), such as
-            ``"params.n > 100 and metrics.rmse < 0.01"``, ``"'best' in tags"``, ``"at > '2026-11-01'"``,
-            ``"dependencies.data.params.n == 5"``.
+            ``"params.n > 100 and metrics.rmse < 0.01"``, ``"params.lags == (1, 2)"``, ``"'best' in tags"``,
+            ``"at > '2026-11-01'"``, ``"dependencies.data.params.n == 5"``. As in Python, 1 finds 1.0 too, but
+            ``[1, 2]`` no tuple.
         state : str or iterable of str, optional
-            Only those in one of these states (:data:`~persistable.catalog.records.STATES`), such as ``"whole"``.
-        sort : str
-            By what: ``at``, ``size``, ``params.n``, ``metrics.rmse``, …; the largest first with a ``-`` before it. What
-            has no such value comes last.
+            Only those in one of these states (:data:`~persistable.catalog.records.STATES`), such as ``"whole"``, or
+            ``"any"``. Unless this or `where` asks for states: all but ``"foreign"``, which is what is not ours.
+        sort : str or sequence of str
+            By what, or by what first and then: ``at``, ``size``, ``params.n``, ``metrics.rmse``, …; the largest first
+            with a ``-`` before it. What has no such value comes last, and what is equal in all comes newest first.
         limit : int, optional
             How many at most.
 
@@ -190,9 +216,9 @@ class Catalog:
         QueryError
             If `where` or `sort` is not understood, or asks for a param or metric that no artifact has.
         ValueError
-            If there is no such state.
+            If there is no such state, or `limit` is negative.
         StoreError
-            If the store cannot be read.
+            If the store cannot be read, or is a folder that does not exist.
 
         Examples
         --------
@@ -201,15 +227,14 @@ class Catalog:
         Traceback (most recent call last):
         persistable.exceptions.QueryError: It is no expression: invalid syntax.
         """
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
+            raise ValueError(f"limit must be 0 or more, or None for all; got {limit!r}.")
         tests: list[str] = []
         values: list[Any] = []
         if payload_name is not None:
             tests.append("a.payload_name = ?")
-            values.append(payload_name)
-        if state is not None:
-            states = [state] if isinstance(state, str) else list(state)
-            if unknown := [one for one in states if one not in STATES]:
-                raise ValueError(f"There is no state {unknown[0]!r}. The states are {', '.join(STATES)}.")
+            values.append(safe(payload_name))
+        if (states := _states(state)) is not None:
             tests.append(f"a.state IN ({', '.join('?' * len(states))})")
             values += states
 
@@ -217,29 +242,48 @@ class Catalog:
             from .where import condition, sort_key
 
             more = condition(index, where) if where else None
-            all_tests = " AND ".join([*tests, *([more.text] if more else [])]) or "1"
-            bound = [*values, *(more.values if more else ())]
-            order, join = sort_key(index, sort)
-            ordered = f"{join} WHERE {all_tests} ORDER BY {order}"
-            if limit is None:
-                rows = index.query(f"SELECT {COLUMNS} FROM {_ENTRIES} {ordered}", bound)
-                return Selection(rows, len(rows))
-            if more is None:
-                rows = index.query(f"SELECT {COLUMNS} FROM {_ENTRIES} {ordered} LIMIT ?", [*bound, max(limit, 0)])
-                return Selection(rows, index.query(f"SELECT count(*) FROM artifact a WHERE {all_tests}", bound)[0][0])
-            ids = index.query(f"SELECT a.id FROM artifact a {ordered}", bound)
-            one = f"SELECT {COLUMNS} FROM {_ENTRIES} WHERE a.id = ?"
-            return Selection([index.query(one, found)[0] for found in ids[: max(limit, 0)]], len(ids))
+            order = sort_key(index, [sort] if isinstance(sort, str) else sort)
+            fields = (*(more.fields if more else ()), *order.fields)
+            all_tests, bound = [*tests, *([more.text] if more else [])], [*values, *(more.values if more else ())]
+            if state is None and not (more and ("state",) in more.fields):
+                all_tests.append(_IS_OURS)
+            met = " AND ".join(all_tests) or "1"
+            # What is sorted is numbers, and not long lines; the outer loop of a cross join keeps their order.
+            found = f"SELECT a.id FROM artifact a {order.joins} WHERE {met} ORDER BY {order.text} LIMIT ?"
+            rows = index.query(
+                f"SELECT {COLUMNS} FROM ({found}) f CROSS JOIN {_ENTRIES} WHERE a.id = f.id",
+                [*bound, -1 if limit is None else limit],
+            )
+            total = len(rows)
+            if total == limit:
+                total = index.query(f"SELECT count(*) FROM artifact a WHERE {met}", bound)[0][0]
+            return Selection(rows, total, store=self.store, look=self._records, asked=fields)
 
         return self._ask(question)
 
-    def resolve(self, key_prefix: str) -> ArtifactKey:
+    def _records(self, places: Iterable[Place]) -> dict[Place, Record]:
+        """Return the records of these artifacts, as far as they are there, as the store was seen last."""
+        asked = set(places)
+        keys = sorted({key for _, key in asked})
+
+        def question(index: Index) -> list[Any]:
+            rows = []
+            for start in range(0, len(keys), _AT_ONCE):
+                some = keys[start : start + _AT_ONCE]
+                found = f"a.key IN ({', '.join('?' * len(some))}) AND a.state != '1.x'"
+                rows += index.query(f"SELECT {COLUMNS} FROM {_ENTRIES} WHERE {found}", some)
+            return rows
+
+        rows = self._ask(question, look=False)
+        return {place: record_of(row, self.store) for row in rows if (place := (row[0], row[1])) in asked}
+
+    def resolve(self, key: Key) -> ArtifactKey:
         """Return the key that begins with some characters, as in git.
 
         Parameters
         ----------
-        key_prefix : str
-            Four characters of a key at least; or ``name/`` and these.
+        key : str, ArtifactKey, Record or Persistable
+            Four characters of a key at least; or ``name/`` and these; or what has a key: a record, a persistable.
 
         Raises
         ------
@@ -249,18 +293,21 @@ class Catalog:
             If there are several.
         ValueError
             If there are fewer than four characters.
+        TypeError
+            If it is something else.
         """
-        return self.get(key_prefix).key
+        return self.get(key).key
 
-    def get(self, key_prefix: str) -> Record:
-        """Return the record of the artifact whose key begins with some characters; see :meth:`resolve`."""
+    def get(self, key: Key) -> Record:
+        """Return the record of the artifact of this key, or whose key begins so; see :meth:`resolve`."""
+        key_prefix = _key_of(key)
         name, slash, prefix = key_prefix.rpartition("/")
         prefix = prefix.lower()
         if len(prefix) < _SHORTEST:
             raise ValueError(f"{key_prefix!r} is too short for a key: give {_SHORTEST} characters of it at least.")
-        test, values = "a.key >= ? AND a.key < ?", [prefix, prefix + "g"]
+        test, values = "a.key >= ? AND a.key < ?", [safe(prefix), safe(prefix) + "g"]
         if slash:
-            test, values = f"{test} AND a.payload_name = ?", [*values, name]
+            test, values = f"{test} AND a.payload_name = ?", [*values, safe(name)]
         rows = self._ask(
             lambda index: index.query(f"SELECT {COLUMNS} FROM {_ENTRIES} WHERE {test} ORDER BY a.at DESC", values)
         )
@@ -278,7 +325,7 @@ class Catalog:
                 f"characters, or the name too, as name/{prefix}.",
                 names,
             )
-        return record_of(rows[0])
+        return record_of(rows[0], self.store)
 
     def _not_found(self, asked: str, name: str, prefix: str) -> ArtifactNotFoundError:
         names = list(self.names())
@@ -301,7 +348,7 @@ class Catalog:
             prefix,
         )
 
-    def load(self, key_prefix: str, *, payload_io: FileIO[Any] | None = None) -> Any:
+    def load(self, key: Key, *, payload_io: FileIO[Any] | None = None) -> Any:
         """Return the payload of an artifact, verified.
 
         It is read by the format that wrote it. That is pickle, if nothing else was chosen, and to load a pickle runs
@@ -309,7 +356,7 @@ class Catalog:
 
         Parameters
         ----------
-        key_prefix : str
+        key : str, ArtifactKey, Record or Persistable
             As for :meth:`resolve`.
         payload_io : FileIO, optional
             The format; needed where a format has to be told something, as the URL of a
@@ -320,31 +367,33 @@ class Catalog:
         ArtifactNotFoundError, ArtifactCorruptError, ManifestVersionError, PayloadError
             If it is not there, not whole, or cannot be read by that format.
         """
-        payload, _ = load(self.store, self.resolve(key_prefix), PickleFileIO() if payload_io is None else payload_io)
-        return payload
+        return self.get(key).load(payload_io=payload_io)
 
-    def compare(self, keys: Iterable[str]) -> Comparison:
-        """Return what differs between some artifacts, side by side.
+    def compare(self, keys: Key | Iterable[Key]) -> Comparison:
+        """Return what differs between some artifacts, side by side; their upstreams too, as far as they are here.
 
         Parameters
         ----------
-        keys : iterable of str
-            As for :meth:`resolve`.
+        keys : iterable of str, ArtifactKey, Record or Persistable
+            As for :meth:`resolve`; also what :meth:`find` has found.
         """
-        return Comparison([self.get(key) for key in ([keys] if isinstance(keys, str) else keys)])
+        if isinstance(keys, str) or hasattr(keys, "key"):
+            keys = [keys]
+        return Comparison([self.get(key) for key in keys], self._records)
 
-    def dependents(self, key: str) -> list[Record]:
+    def dependents(self, key: Key) -> list[Record]:
         """Return what was made from an artifact directly, the newest first."""
         found = self.resolve(key)
 
         def question(index: Index) -> list[Any]:
             return index.query(
                 f"SELECT {COLUMNS} FROM {_ENTRIES} WHERE a.id IN "
-                f"(SELECT id FROM {index.edges()} WHERE key = ? AND payload_name = ?) ORDER BY a.at DESC, a.key DESC",
+                f"(SELECT id FROM {index.edges()} WHERE key = ? AND payload_name = ?) "
+                f"ORDER BY a.at DESC, a.modified DESC, a.key DESC",
                 [str(found), found.payload_name],
             )
 
-        return [record_of(row) for row in self._ask(question)]
+        return [record_of(row, self.store) for row in self._ask(question)]
 
     def names(self) -> dict[str, NameCount]:
         """Return payload name -> how many whole artifacts it has, their bytes, and the time of the newest."""
@@ -361,12 +410,14 @@ class Catalog:
         found = dict(self._ask(lambda index: index.query("SELECT state, count(*) FROM artifact GROUP BY state")))
         return {state: found[state] for state in STATES if state in found}
 
-    def to_frame(self) -> pd.DataFrame:
-        """Return all entries as a table of pandas; see :meth:`Selection.to_frame`."""
-        return self.find().to_frame()
+    def to_frame(self, *, upstreams: bool = False) -> pd.DataFrame:
+        """Return all that :meth:`find` finds as a table of pandas; see :meth:`Selection.to_frame`."""
+        return self.find().to_frame(upstreams=upstreams)
 
     def __len__(self) -> int:
-        return self._ask(lambda index: index.query("SELECT count(*) FROM artifact"))[0][0]  # type: ignore[no-any-return]
+        # All, and less those of a few: a condition on each would take ten times as long.
+        count = "SELECT count(*) - (SELECT count(*) FROM artifact WHERE state = 'foreign') FROM artifact"
+        return self._ask(lambda index: index.query(count))[0][0]  # type: ignore[no-any-return]
 
     def __bool__(self) -> bool:
         return True  # an empty store is a store
@@ -389,3 +440,24 @@ class Catalog:
             table = _html.rows(["name", "artifacts", "size", "newest"], lines, right=(1, 2)) if lines else ""
             return _html.card(_html.title("Catalog", remark=self.store.url), table, pale=", ".join([total, *others]))
         return _html.card(_html.title("Catalog", remark=f"{self.store.url} cannot be read"))
+
+
+def _states(state: str | Iterable[str] | None) -> list[str] | None:
+    """Return the states that are asked for; None if any will do."""
+    states = [] if state is None else [state] if isinstance(state, str) else list(state)
+    if unknown := [one for one in states if one not in (*STATES, "any")]:
+        raise ValueError(f"There is no state {unknown[0]!r}. The states are {', '.join(STATES)}; or any.")
+    return None if state is None or "any" in states else states
+
+
+def _key_of(asked: Any) -> str:
+    """Return the key, or the beginning of one, that somebody has asked for."""
+    key = asked if isinstance(asked, str) else getattr(asked, "key", None)
+    if not isinstance(key, str):
+        raise TypeError(
+            f"Expected a key, the beginning of one, or what has a key (a Record, a persistable); got a "
+            f"{type(asked).__qualname__}."
+        )
+    if not key and not isinstance(asked, str):
+        raise ValueError("This entry is no artifact, and has no key.")
+    return key

@@ -24,6 +24,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
@@ -38,11 +39,14 @@ from .records import LINES, PLAIN, Fields, decoded_path, section
 if TYPE_CHECKING:
     import sqlite3
 
-__all__ = ["COLUMNS", "INDEX_DIR", "Index", "candidates", "is_away", "place_of"]
+__all__ = ["COLUMNS", "INDEX_DIR", "Index", "candidates", "is_away", "is_refused", "place_of"]
 
-_LAYOUT: Final = 1
+_LAYOUT: Final = 3
 _PATIENCE: Final = 20.0  # seconds to wait for another process that is writing
 _AT_ONCE: Final = 1000  # rows
+_WINDOW: Final = 5000  # rows that are compared before the clock is looked at
+_COMPARING: Final = 0.04  # seconds
+_TOO_MUCH: Final = ("too many", "parser stack", "too large", "too complex")  # how SQLite says so
 _MOST_FIELDS: Final = 128  # each costs a little at every new artifact; more than one condition can ask for
 _PLAIN_UNTIL: Final = 2 + len(PLAIN)
 _GENERATED: Final = Fields._fields.index("generated")
@@ -52,14 +56,14 @@ COLUMNS: Final = ", ".join([f"a.{name}" for name in PLAIN] + [f"l.{name}" for na
 
 _TABLES: Final = f"""
 CREATE TABLE store (url TEXT NOT NULL);
-CREATE TABLE name (name TEXT PRIMARY KEY, stamp INTEGER, seen INTEGER, settled INTEGER) WITHOUT ROWID;
+CREATE TABLE name (name TEXT PRIMARY KEY, stamp INTEGER, seen INTEGER, settled INTEGER, place TEXT) WITHOUT ROWID;
 CREATE TABLE artifact (id INTEGER PRIMARY KEY, scope, stamp, {", ".join(PLAIN)});
 CREATE TABLE line (id INTEGER PRIMARY KEY, {", ".join(LINES)});
 CREATE TABLE field (number INTEGER PRIMARY KEY, steps TEXT UNIQUE);
 """
 
 _INDICES: Final = """
-CREATE INDEX artifact_at ON artifact (at, key);
+CREATE INDEX artifact_at ON artifact (at, modified, key);
 CREATE INDEX artifact_key ON artifact (key);
 CREATE INDEX artifact_scope ON artifact (scope, stamp, key);
 CREATE INDEX artifact_state ON artifact (state) WHERE state != 'whole';
@@ -187,8 +191,8 @@ class Index:
             return {decoded_path("", "", path)[len(name) + 1 if name else 0 :] for (path,) in rows}
 
         names = {
-            name: Name(stamp, seen, bool(settled))
-            for name, stamp, seen, settled in connection.execute("SELECT * FROM name")
+            name: Name(stamp, seen, bool(settled), place)
+            for name, stamp, seen, settled, place in connection.execute("SELECT * FROM name")
         }
         unsettled: dict[str, list[str]] = {}
         for name in names:
@@ -246,9 +250,9 @@ class Index:
 
     def _name(self, change: Changes) -> Name | None:
         row = self.connection.execute(
-            "SELECT stamp, seen, settled FROM name WHERE name = ?", (change.payload_name,)
+            "SELECT stamp, seen, settled, place FROM name WHERE name = ?", (change.payload_name,)
         ).fetchone()
-        return Name(row[0], row[1], bool(row[2])) if row else None
+        return Name(row[0], row[1], bool(row[2]), row[3]) if row else None
 
     def _drop(self, change: Changes, fields: Mapping[str, int]) -> None:
         """Remove the rows of what is gone, and of what is about to be written anew."""
@@ -334,6 +338,14 @@ def is_away(error: Exception) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in codes
 
 
+def is_refused(error: Exception) -> bool:
+    """Whether there is nothing wrong with an index, but a question is too much for it."""
+    import sqlite3
+
+    codes = (sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_RANGE, sqlite3.SQLITE_MISUSE)
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in codes or any(word in str(error) for word in _TOO_MUCH)
+
+
 class _Useless(Exception):
     """An index of another layout, or of another store."""
 
@@ -359,7 +371,7 @@ def _put_name(connection: sqlite3.Connection, changes: Changes) -> None:
     if changes.name is None:
         connection.execute("DELETE FROM name WHERE name = ?", (changes.payload_name,))
     else:
-        connection.execute("INSERT OR REPLACE INTO name VALUES (?, ?, ?, ?)", (changes.payload_name, *changes.name))
+        connection.execute("INSERT OR REPLACE INTO name VALUES (?, ?, ?, ?, ?)", (changes.payload_name, *changes.name))
 
 
 def _encoded(path: str) -> str | bytes:
@@ -380,7 +392,8 @@ def candidates(
 ) -> list[str]:
     """Return the keys of the artifacts of a name that are most like something that is not there.
 
-    They are taken from the index as it lies: nothing is listed, nothing is read. Without an index there are none.
+    They are taken from the index as it lies: nothing is listed, nothing is read. Without an index there are none. Of
+    very many artifacts, those that were seen last are compared, for as long as a miss may take.
 
     Parameters
     ----------
@@ -405,26 +418,31 @@ def candidates(
     path = place_of(store)
     if path is None or not os.path.exists(path):
         return []
-    texts = [json.dumps({name: value})[1:-1] for name, value in params.items()]
-    same = [f"(instr(l.params, ?{number}) > 0)" for number in range(3, 3 + len(texts))]
-    same += [
-        f"(instr(l.dependencies, ?{number}) > 0)"
-        for number in range(3 + len(texts), 3 + len(texts) + len(dependencies))
-    ]
+    texts = [*(json.dumps({name: value})[1:-1] for name, value in params.items()), *dependencies.values()]
+    lines = ["params"] * len(params) + ["dependencies"] * len(dependencies)
+    same = [f"(instr(l.{line}, ?{number}) > 0)" for number, line in enumerate(lines, 5)]
     statement = (
-        f"SELECT a.key FROM artifact a JOIN line l USING (id) WHERE a.payload_name = ?1 AND a.state = 'whole' "
-        f"ORDER BY {' + '.join(same) or '0'} DESC, a.at DESC LIMIT ?2"
+        f"SELECT {' + '.join(same) or '0'} AS same, a.at, a.key FROM artifact a JOIN line l USING (id) "
+        f"WHERE a.id BETWEEN ?1 AND ?2 AND a.payload_name = ?3 AND a.state = 'whole' "
+        f"ORDER BY same DESC, a.at DESC LIMIT ?4"
     )
+    found: list[tuple[int, str, str]] = []
+    until = time.monotonic() + _COMPARING
     try:
         with contextlib.closing(sqlite3.connect(f"file:{_quoted(path)}?mode=ro", uri=True, timeout=0.1)) as connection:
             if connection.execute("PRAGMA user_version").fetchone() != (_LAYOUT,):
                 return []
             if connection.execute("SELECT url FROM store").fetchone() != (store.url,):
                 return []
-            rows = connection.execute(statement, (payload_name, limit, *texts, *dependencies.values()))
-            return [key for (key,) in rows]
+            connection.execute("PRAGMA mmap_size = 1073741824")
+            last = connection.execute("SELECT max(id) FROM artifact").fetchone()[0] or 0
+            while last > 0 and time.monotonic() < until:
+                rows = connection.execute(statement, (last - _WINDOW, last, payload_name, limit, *texts))
+                found = sorted([*found, *rows], key=lambda row: (row[0], row[1] or ""), reverse=True)[:limit]
+                last -= _WINDOW + 1
     except (sqlite3.Error, ValueError):  # damaged, locked, or text that no database takes: nobody needs this
         return []
+    return [key for _, _, key in found]
 
 
 def _quoted(path: str) -> str:

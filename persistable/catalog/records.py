@@ -10,15 +10,20 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
 from xxhash import xxh3_128_hexdigest
 
 from .._integrity import ALGORITHM
 from .._text import printable
-from ..exceptions import ManifestVersionError
+from ..artifacts import load, read_manifest
+from ..exceptions import ArtifactNotFoundError, ManifestVersionError
+from ..fileio import FileIO, PickleFileIO
 from ..keys import ArtifactKey
 from ..manifest import SCHEMA, Dependency, Manifest, _with_floats
+
+if TYPE_CHECKING:
+    from ..stores import Store
 
 __all__ = [
     "LINES",
@@ -96,7 +101,9 @@ class Record:
     size, format, type, summary, digest : int, str, str, str, str or None
         Of the payload.
     modified : float
-        When its folder was last changed, in seconds since the epoch, by the clock of the store.
+        When its manifest was last written, in seconds since the epoch, by the clock of the store.
+    store : Store
+        Where it lies. It is not shown, and not compared.
     """
 
     payload_name: str
@@ -116,6 +123,7 @@ class Record:
     summary: str | None
     digest: str | None
     modified: float
+    store: Store = field(compare=False, repr=False)
     _lines: Mapping[str, str] = field(repr=False)
     _parsed: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
@@ -136,7 +144,7 @@ class Record:
     @property
     def tags(self) -> list[str]:
         """Words that the generation recorded."""
-        return self._section("tags")  # type: ignore[no-any-return]
+        return [tag for tag in self._section("tags") if isinstance(tag, str)]
 
     @property
     def dependencies(self) -> dict[str, Dependency]:
@@ -159,6 +167,27 @@ class Record:
     def generated(self) -> dict[str, Any]:
         """All of that section of the manifest."""
         return self._section("generated")  # type: ignore[no-any-return]
+
+    @property
+    def manifest(self) -> Manifest:
+        """Its manifest, read from the store now.
+
+        Raises
+        ------
+        ArtifactNotFoundError, ArtifactCorruptError, ManifestVersionError
+            If there is none (any more), or it cannot be read.
+        """
+        return read_manifest(self.store, self._artifact())
+
+    def load(self, *, payload_io: FileIO[Any] | None = None) -> Any:
+        """Return its payload, verified; see :meth:`persistable.catalog.Catalog.load`, also for whom to trust."""
+        payload, _ = load(self.store, self._artifact(), PickleFileIO() if payload_io is None else payload_io)
+        return payload
+
+    def _artifact(self) -> ArtifactKey:
+        if not self.key:
+            raise ArtifactNotFoundError(f"{printable(self.path, 100)} in {self.store.url} is no artifact.", "")
+        return self.key
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it as plain JSON; nan and the infinities as ``{"$float": "nan"}``."""
@@ -186,7 +215,7 @@ PLAIN: Final = Fields._fields[2 : -len(LINES)]
 """What else is known of an entry."""
 
 _KINDS: Final[dict[str, type]] = {"tags": list}
-_SHOWN: Final = tuple(name for name in Record.__dataclass_fields__ if not name.startswith("_"))
+_SHOWN: Final = tuple(name for name in Record.__dataclass_fields__ if not name.startswith("_") and name != "store")
 
 
 def section(name: str, line: str | None) -> Any:
@@ -226,8 +255,8 @@ def decoded_path(payload_name: str, key: str, path: str | bytes | None) -> str:
     return path if isinstance(path, str) else path.decode("utf-8", "surrogateescape")
 
 
-def record_of(row: Sequence[Any]) -> Record:
-    """Return the record of an entry, from its :data:`PLAIN` fields and its :data:`LINES`."""
+def record_of(row: Sequence[Any], store: Store) -> Record:
+    """Return the record of an entry of a store, from its :data:`PLAIN` fields and its :data:`LINES`."""
     name, key, state, problem, path, at, size, modified, *found = row
     lines = dict(zip(LINES, found, strict=True))
     made = section("generated", lines["generated"])
@@ -240,6 +269,7 @@ def record_of(row: Sequence[Any]) -> Record:
         at=at,
         size=size,
         modified=modified,
+        store=store,
         **facts_of(section("head", lines["head"]), made),
         _lines=lines,
         _parsed={"generated": made},
@@ -267,7 +297,11 @@ def dependencies_of(section: Mapping[str, Any]) -> Iterable[tuple[str, Dependenc
 _START: Final = len('{"digest": "xxh3:",\n') + 32
 _DIGEST: Final = '{"digest": "' + ALGORITHM
 _HEAD: Final = f'"artifact": {{"schema": {SCHEMA}, "key": "'
-_SIZE: Final = re.compile(r'"size": (\d{1,18}),')
+_PAYLOAD: Final = re.compile(
+    r'"payload": \{"file": "payload\.[0-9a-f]{8}[^"/\\]*", "format": "[^"\\]*", "format_version": \d{1,9}, '
+    r'"size": (\d{1,18}), "digest": "xxh3:[0-9a-f]{32}", "files": null, "type": "[^"\\]*", "summary": "'
+)
+"""A payload that is one file, as it is written down; all else is parsed, and looked at."""
 _FIRST: Final = '"generated": {"at": "'
 
 
@@ -289,7 +323,7 @@ def fields_of_manifest(payload_name: str, key: str, data: bytes, stamp: int, mod
         and text.startswith(
             f'"artifact": {{"schema": {SCHEMA}, "key": "{key}", "payload_name": "{payload_name}", ', _START
         )
-        and (size := _SIZE.search(text, _START)) is not None
+        and (size := _PAYLOAD.search(text, _START)) is not None
     ):
         lines = text.split("\n")
         if len(lines) == 9 and lines[4].startswith(_FIRST) and lines[3].startswith('"dependencies": {'):

@@ -29,7 +29,7 @@ FOREIGN: Final = 1
 
 _SILENT: Final = 2.0  # times to live after which a lease is taken for one of the dead
 _OF_1_X: Final = re.compile(r"(?P<name>[^/]+)\((?P<key>[0-9a-f]{32})\)(?P<suffix>(?:\.[\w-]+)+)", re.ASCII)
-_FAILED: Final = re.compile(r"failed-(\d{8}T\d{6})(?:\.\d+)?Z\.log")
+_FAILED: Final = re.compile(r"failed-(\d{8}T\d{6})(?:\.\d+)?Z\.log", re.ASCII)
 
 
 def without_manifest(store: Store, name: str, key: str) -> Iterator[Fields]:
@@ -51,7 +51,7 @@ def without_manifest(store: Store, name: str, key: str) -> Iterator[Fields]:
         problem = f"{printable(holder.owner, 100)} has been generating it for {duration(round(holder.seconds))}."
         entry = _by(holder, entry._replace(state="generating", problem=_sentence(problem)))
     elif failures:
-        at = dt.datetime.strptime(failures[-1], "%Y%m%dT%H%M%S").replace(tzinfo=dt.UTC).isoformat()
+        at = _time_in(failures[-1])
         problem = "Its generation raised; the log says what."
         entry = entry._replace(state="failed", problem=problem, at=at)
     elif holder is not None:
@@ -64,6 +64,14 @@ def without_manifest(store: Store, name: str, key: str) -> Iterator[Fields]:
         left = amount(len(files), "file")
         entry = entry._replace(problem=f"It has no manifest, only {left} of something interrupted or half deleted.")
     yield entry
+
+
+def _time_in(name: str) -> str | None:
+    """Return the time that the name of a log tells, as ISO; None if there is no such time."""
+    try:
+        return dt.datetime.strptime(name, "%Y%m%dT%H%M%S").replace(tzinfo=dt.UTC).isoformat()
+    except ValueError:
+        return None
 
 
 def files_at_root(files: Mapping[str, tuple[int, float]]) -> list[Fields]:

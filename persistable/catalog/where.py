@@ -3,10 +3,15 @@
 It is the syntax of Python, of which a little is understood; nothing is evaluated. Each comparison becomes a set of
 artifacts: those that have what it asks for, and for which it holds. ``and``, ``or`` and ``not`` combine these sets. So
 
-- a comparison is false for an artifact that has no such param, also ``!=``; ``not params.n == 5`` is true for it;
+- a comparison is false for an artifact that has no such param, also ``!=`` and ``not in``; ``not params.n == 5`` is
+  true for it;
 - ``params.n is None`` is true where it is None and where there is none;
-- a number is compared with numbers only, text with text, True with True: ``params.n == 1`` does not find True;
-- ``"best" in tags`` asks for an element of a list, ``"lstm" in payload_name`` for a part of a text.
+- a number is compared with numbers only, text with text, True with True: ``params.n == 1`` finds 1.0, as in Python,
+  but not True;
+- ``params.lags == [1, 2]`` finds that list, and ``== (1, 2)`` that tuple: to a key, they are two values;
+- ``params.n in (1, 2)`` asks for one of these, ``"best" in tags`` for an element of a list, ``"lstm" in payload_name``
+  for a part of a text;
+- times are written as text, ``at > "2026-11-01"``, in UTC unless they say otherwise; sizes are numbers of bytes.
 
 What no artifact at all has is an error, with the names that are near: a misspelt name would quietly find nothing.
 """
@@ -17,15 +22,18 @@ import ast
 import datetime as dt
 import difflib
 import json
-from collections.abc import Sequence
-from typing import Any, Final, NamedTuple, NoReturn
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple, NoReturn, TypeAlias
 
 from .._text import printable
 from ..exceptions import QueryError
 from .index import Index
-from .values import BOOL, LIST, NONE, NUMBER, TEXT, kind_and_value
+from .values import BOOL, LIST, LISTS, NONE, NUMBER, TEXT, TUPLE, kind_and_value
 
-__all__ = ["Sql", "condition", "sort_key"]
+__all__ = ["Condition", "Order", "Sql", "Steps", "condition", "sort_key", "spelled"]
+
+Steps: TypeAlias = tuple[str | int, ...]
+"""A field: ``("params", "n")``, ``("dependencies", "data", "key")``."""
 
 _COLUMNS: Final = {"payload_name": TEXT, "key": TEXT, "state": TEXT, "at": TEXT, "size": NUMBER, "modified": NUMBER}
 _FACTS: Final = ("seconds", "user", "host", "class_name", "version", "format", "type", "summary", "digest", "tags")
@@ -45,7 +53,12 @@ _MANUAL: Final = (
 )
 _DEEPEST: Final = 50  # levels of an expression, and
 _MOST: Final = 50  # comparisons in it; what a person writes has a few
-_LONGEST: Final = 10_000  # elements of a list
+_LONGEST: Final = 10_000  # elements of a list of choices, and
+_LARGEST: Final = 100  # of a list that is a value
+_BOUND: Final = 20_000  # values in all; SQLite takes 32,766
+_UPSTREAMS: Final = 8  # dependencies of dependencies
+_HIGHEST: Final = 1_000_000  # element of a list
+_UNITS: Final = {"size": "bytes: 1e6 is 1 MB", "seconds": "seconds"}
 
 
 class Sql(NamedTuple):
@@ -55,13 +68,33 @@ class Sql(NamedTuple):
     values: tuple[Any, ...] = ()
 
 
+class Condition(NamedTuple):
+    """A condition on the rows of ``artifact a``: SQL, the values bound to it, and the fields that it asks for."""
+
+    text: str
+    values: tuple[Any, ...]
+    fields: tuple[Steps, ...]
+
+
+class Order(NamedTuple):
+    """By what the rows of ``artifact a`` are sorted: SQL, the joins that it needs, and the fields that it asks for."""
+
+    text: str
+    joins: str
+    fields: tuple[Steps, ...]
+
+
 class _Field(NamedTuple):
-    steps: tuple[str | int, ...]
+    steps: Steps
     node: ast.expr
 
     @property
-    def is_time(self) -> bool:
-        return self.steps[-1] == "at" and (len(self.steps) == 1 or self.steps[-3:-2] == ("dependencies",))
+    def column(self) -> str | int | None:
+        """The name of what is not taken from the params or metrics, of an artifact or of an upstream."""
+        inner = self.steps
+        while inner[0] == "dependencies":
+            inner = inner[2:]
+        return inner[0] if len(inner) == 1 else None
 
 
 class _Constant(NamedTuple):
@@ -69,7 +102,7 @@ class _Constant(NamedTuple):
     node: ast.expr
 
 
-def condition(index: Index, expression: str) -> Sql:
+def condition(index: Index, expression: str) -> Condition:
     """Return `expression` as a condition on the rows of ``artifact a``.
 
     Raises
@@ -77,30 +110,37 @@ def condition(index: Index, expression: str) -> Sql:
     QueryError
         If it is none, or asks for something that no artifact has.
     """
-    return _Compiler(index, expression).compiled()
-
-
-def sort_key(index: Index, name: str) -> tuple[str, str]:
-    """Return by what to sort, as SQL, and a join that it needs, for ``at``, ``params.n``, ``-metrics.rmse``.
-
-    What has no such value comes last, in both directions.
-    """
-    expression = name.removeprefix("-")
     compiler = _Compiler(index, expression)
-    field = compiler.field(compiler.parsed())
-    if isinstance(field, _Constant) or field.steps[0] == "dependencies":
-        compiler.fail("Sort by a column, a param or a metric", field.node)
-    down = " DESC" if name.startswith("-") else ""
-    if field.steps[0] in _COLUMNS:
-        column = f"a.{field.steps[0]}"
-        # NULL is the smallest. What is equal comes in the order of an index read backwards: fifty are found at once.
-        order = f"{column} DESC" if down else f"{column} IS NULL, {column}"
-        return f"{order}, a.key DESC, a.path", ""
-    table = compiler.table_of(field)
-    return (
-        f"s.kind IS NULL, s.kind = {NONE}, s.kind, s.value{down}, a.key DESC, a.path",
-        f"LEFT JOIN {table} s ON s.id = a.id",
-    )
+    text, values = compiler.compiled()
+    return Condition(text, values, tuple(dict.fromkeys(compiler.fields)))
+
+
+def sort_key(index: Index, names: Sequence[str]) -> Order:
+    """Return by what to sort, for ``at``, ``params.n``, ``-metrics.rmse``: by the first of them, then by the next.
+
+    What has no such value comes last, in both directions. What is equal in all comes newest first.
+    """
+    orders, joins, fields = [], [], []
+    for number, name in enumerate(names):
+        compiler = _Compiler(index, name.removeprefix("-"))
+        field = compiler.field(compiler.parsed())
+        if isinstance(field, _Constant) or field.steps[0] == "dependencies":
+            compiler.fail("Sort by a column, a param or a metric", field.node)
+        fields.append(field.steps)
+        down = " DESC" if name.startswith("-") else ""
+        if field.steps[0] in _COLUMNS:
+            column = f"a.{field.steps[0]}"
+            # NULL is the smallest. Without the first part, fifty are found at once, by an index read backwards.
+            orders.append(f"{column} DESC" if down else f"{column} IS NULL, {column}")
+            if column == "a.at" and not down:
+                orders.append("a.modified")
+        else:
+            one = f"s{number}"
+            orders.append(f"{one}.kind IS NULL, {one}.kind = {NONE}, {one}.kind, {one}.value{down}")
+            joins.append(f"LEFT JOIN {compiler.table_of(field)} {one} ON {one}.id = a.id")
+    newest_first = [] if fields[:1] == [("at",)] else ["a.at DESC"]
+    text = ", ".join([*orders, *newest_first, "a.modified DESC", "a.key DESC", "a.path"])
+    return Order(text, " ".join(joins), tuple(fields))
 
 
 class _Compiler:
@@ -108,6 +148,7 @@ class _Compiler:
         self.index = index
         self.expression = expression
         self.comparisons = 0
+        self.fields: list[Steps] = []
 
     def parsed(self) -> ast.expr:
         try:
@@ -118,7 +159,11 @@ class _Compiler:
         return tree.body
 
     def compiled(self) -> Sql:
-        return self._truth(self.parsed(), _DEEPEST)
+        node = self.parsed()
+        found = self._truth(node, _DEEPEST)
+        if len(found.values) > _BOUND:
+            self.fail(f"There are more than {_BOUND:,} values in it", node)
+        return found
 
     def fail(self, problem: str, node: ast.AST) -> NoReturn:
         self._raise(problem if problem.endswith("?") else f"{problem}.", getattr(node, "col_offset", 0) + 1)
@@ -152,8 +197,10 @@ class _Compiler:
         if self.comparisons > _MOST:
             self.fail(f"There are more than {_MOST} comparisons", left)
         if isinstance(operator, ast.In | ast.NotIn):
-            part = self._membership(left, right)
-            return part if isinstance(operator, ast.In) else Sql(f"(NOT {part.text})", part.values)
+            field, test = self._membership(left, right)
+            if isinstance(operator, ast.NotIn):
+                test = Sql(f"NOT ({test.text})", test.values)
+            return self._found(field, test)
         one, other = self.field(left), self.field(right)
         if isinstance(one, _Constant) and isinstance(other, _Constant):
             self.fail("Two constants are compared with each other", left)
@@ -167,6 +214,8 @@ class _Compiler:
         assert isinstance(one, _Field)
         assert isinstance(other, _Constant)
         if other.value is None:
+            if sign not in ("=", "!="):
+                self.fail("Nothing is more or less than None: write 'is None' or 'is not None'", other.node)
             return self._identity(one, ast.Is() if sign == "=" else ast.IsNot(), other)
         return self._found(one, self._compared(one, sign, other))
 
@@ -182,24 +231,55 @@ class _Compiler:
 
     def _compared(self, field: _Field, sign: str, constant: _Constant) -> Sql:
         """Return the condition on kind and value of a field."""
-        value = constant.value
-        if field.is_time and isinstance(value, str):
-            value = self._time(constant)
-        if isinstance(value, list | tuple | set):
-            self.fail("A list is for 'in'", constant.node)
+        value = self._of_column(field, constant)
+        if isinstance(value, list | tuple):
+            if sign not in ("=", "!="):
+                self.fail("Lists are compared by == and != only; an element is params.x[0]", constant.node)
+            same = self._same(value, constant.node)
+            return same if sign == "=" else Sql(f"NOT ({same.text})", same.values)
+        if isinstance(value, set):
+            self.fail("A set is for 'in'", constant.node)
         kind, bound = kind_and_value(value)
         if sign == "!=":
             return Sql("f.kind != ? OR f.value != ?", (kind, bound))
         return Sql(f"f.kind = ? AND f.value {sign} ?", (kind, bound))
 
-    def _time(self, constant: _Constant) -> str:
-        """Return a time as manifests write it: in UTC; a day is its first second."""
+    def _of_column(self, field: _Field, constant: _Constant) -> Any:
+        """Return what a field is compared with, as that is kept: a time, if it is one."""
+        value = constant.value
+        if isinstance(value, bool | None):
+            return value
+        if field.column in _UNITS and not isinstance(value, int | float):
+            self.fail(f"{field.column} is a number of {_UNITS[str(field.column)]}", constant.node)
+        if field.column not in ("at", "modified"):
+            return value
+        if field.column == "at" and not isinstance(value, str):
+            self.fail("at is a time: write it as '2026-11-01' or '2026-11-01T12:30'", constant.node)
+        if not isinstance(value, str):
+            return value
+        time = self._time(constant)
+        if field.column == "modified":
+            return time.timestamp()
+        return time.isoformat(timespec="microseconds" if time.microsecond else "seconds")
+
+    def _same(self, value: list[Any] | tuple[Any, ...], node: ast.expr) -> Sql:
+        """Return the condition that a field is this list or tuple, element by element: 1 is 1.0, but not True."""
+        kind = TUPLE if isinstance(value, tuple) else LIST
+        parts = list(_same_elements(value, "$"))
+        if len(parts) > _LARGEST:
+            self.fail(f"The list has more than {_LARGEST} elements", node)
+        text = " AND ".join(part.text for part in parts)
+        # Only a CASE promises that what is no list is not read as JSON.
+        test = f"f.kind = {kind} AND CASE WHEN f.kind = {kind} THEN {text} ELSE 0 END"
+        return Sql(test, tuple(bound for part in parts for bound in part.values))
+
+    def _time(self, constant: _Constant) -> dt.datetime:
+        """Return a time, in UTC; a day is its first second."""
         try:
             time = dt.datetime.fromisoformat(constant.value)
-        except ValueError:
+            return time.astimezone(dt.UTC) if time.tzinfo else time.replace(tzinfo=dt.UTC)
+        except (ValueError, OverflowError):
             self.fail(f"{constant.value!r} is no time: write it as '2026-11-01' or '2026-11-01T12:30'", constant.node)
-        time = time.astimezone(dt.UTC) if time.tzinfo else time.replace(tzinfo=dt.UTC)
-        return time.isoformat(timespec="microseconds" if time.microsecond else "seconds")
 
     def _two_fields(self, one: _Field, sign: str, other: _Field) -> Sql:
         left, right = self._source(one.steps, one.node), self._source(other.steps, other.node)
@@ -211,14 +291,15 @@ class _Compiler:
             left.values + right.values,
         )
 
-    def _membership(self, left: ast.expr, right: ast.expr) -> Sql:
+    def _membership(self, left: ast.expr, right: ast.expr) -> tuple[_Field, Sql]:
+        """Return which field is asked for, and the condition on it."""
         one, other = self.field(left), self.field(right)
         if isinstance(one, _Field) and isinstance(other, _Constant):
             if not isinstance(other.value, list | tuple | set):
                 self.fail("On the right of 'in' stands a list, such as [1, 2], or a field", right)
             if len(other.value) > _LONGEST:
                 self.fail(f"The list has more than {_LONGEST:,} elements", right)
-            return self._found(one, self._one_of(one, other))
+            return one, self._one_of(one, other)
         if not (isinstance(one, _Constant) and isinstance(other, _Field)):
             self.fail("'in' stands between a field and a list, or between a constant and a field", left)
         kind, value = kind_and_value(one.value)
@@ -226,28 +307,33 @@ class _Compiler:
         if kind not in types:
             self.fail("A list cannot be an element", left)
         same = "1" if kind == NONE else "j.value = ?"
-        element = (
-            f"f.kind = {LIST} AND EXISTS (SELECT 1 FROM json_each(f.value) j WHERE j.type IN {types[kind]} AND {same})"
-        )
+        elements = f"SELECT 1 FROM json_each(f.value) j WHERE j.type IN {types[kind]} AND {same}"
+        element = f"f.kind IN {LISTS} AND EXISTS ({elements})"
         if kind == NONE:
-            return self._found(other, Sql(element))
+            return other, Sql(element)
         if kind != TEXT:
-            return self._found(other, Sql(element, (value,)))
-        return self._found(other, Sql(f"({element}) OR (f.kind = {TEXT} AND instr(f.value, ?) > 0)", (value, value)))
+            return other, Sql(element, (value,))
+        return other, Sql(f"({element}) OR (f.kind = {TEXT} AND instr(f.value, ?) > 0)", (value, value))
 
     def _one_of(self, field: _Field, constants: _Constant) -> Sql:
         values: dict[int, list[Any]] = {}
+        lists: list[Sql] = []
         for item in constants.value:
-            if isinstance(item, str) and field.is_time:
-                item = self._time(_Constant(item, constants.node))
-            kind, value = kind_and_value(item)
-            values.setdefault(kind, []).append(value)
+            item = self._of_column(field, _Constant(item, constants.node))
+            if isinstance(item, list | tuple):
+                lists.append(self._same(item, constants.node))
+            else:
+                kind, value = kind_and_value(item)
+                values.setdefault(kind, []).append(value)
+        if len(lists) > _MOST:
+            self.fail(f"There are more than {_MOST} lists in the list", constants.node)
         parts = [
             f"f.kind = {NONE}" if kind == NONE else f"f.kind = {kind} AND f.value IN ({', '.join('?' * len(some))})"
             for kind, some in values.items()
         ]
-        bound = (value for kind, some in values.items() if kind != NONE for value in some)
-        return Sql(" OR ".join(parts) or "0", tuple(bound))
+        parts += [one.text for one in lists]
+        bound = [value for kind, some in values.items() if kind != NONE for value in some]
+        return Sql(" OR ".join(parts) or "0", (*bound, *(value for one in lists for value in one.values)))
 
     def _found(self, field: _Field, test: Sql) -> Sql:
         """Return the set of the artifacts whose value of a field passes a test."""
@@ -278,9 +364,9 @@ class _Compiler:
         if field.steps[0] in ("params", "metrics") and not self.index.query(f"SELECT 1 FROM {table} LIMIT 1"):
             names = self.index.names_of_fields()
             if names:
-                spelled = _spelled(field.steps)
-                same = {_spelled(name) for name in names if name[0] == field.steps[0]}
-                self.fail(f"No artifact has {spelled}{_near(spelled, same)}", field.node)
+                wanted = spelled(field.steps)
+                same = {spelled(name) for name in names if name[0] == field.steps[0]}
+                self.fail(f"No artifact has {wanted}{_near(wanted, same)}", field.node)
         return table
 
     def _has_artifacts(self) -> bool:
@@ -289,14 +375,20 @@ class _Compiler:
     def field(self, node: ast.expr) -> _Field | _Constant:
         """Return what stands on one side of a comparison."""
         try:
-            return _Constant(ast.literal_eval(node), node)
+            value = ast.literal_eval(node)
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             steps = self._steps(node)
+        else:
+            if not _is_comparable(value):
+                self.fail("Compare with numbers, text, True, False, None, and lists of these", node)
+            return _Constant(value, node)
         first, level = steps[0], 0
         while steps[level] == "dependencies":
             if len(steps) < level + 3:
                 self.fail("Ask for dependencies.<role>.params.x, or dependencies.<role>.key", node)
             level += 2
+            if level > 2 * _UPSTREAMS:
+                self.fail(f"There are more than {_UPSTREAMS} upstreams behind each other", node)
         name = steps[level]
         if name in ("params", "metrics"):
             if len(steps) == level + 1:
@@ -306,9 +398,10 @@ class _Compiler:
                 self.fail(f"{name} has no parts", node)
         else:
             known = {*_COLUMNS, *_FACTS, *_TREES}
-            paths = sorted(_spelled(path) for path in self.index.names_of_fields() if path[-1] == name)
+            paths = sorted(spelled(path) for path in self.index.names_of_fields() if path[-1] == name)
             hint = f": did you mean {' or '.join(paths[:3])}?" if paths else _near(str(name), known)
             self.fail(f"There is no field {str(first if level == 0 else name)!r}{hint}", node)
+        self.fields.append(steps)
         return _Field(steps, node)
 
     def _steps(self, node: ast.expr) -> tuple[str | int, ...]:
@@ -320,7 +413,9 @@ class _Compiler:
                 at = at.value
             elif isinstance(at, ast.Subscript):
                 step = self.field(at.slice) if not isinstance(at.slice, ast.Slice) else None
-                if not (isinstance(step, _Constant) and isinstance(step.value, str | int)):
+                if not (isinstance(step, _Constant) and isinstance(step.value, str | int)) or (
+                    isinstance(step.value, int) and abs(step.value) > _HIGHEST
+                ):
                     self.fail('In brackets stands a name in quotes, params["odd name"], or a number', at)
                 steps.append(step.value)
                 at = at.value
@@ -329,7 +424,35 @@ class _Compiler:
         return (at.id, *reversed(steps))
 
 
-def _spelled(steps: Sequence[str | int]) -> str:
+def _is_comparable(value: Any) -> bool:
+    if isinstance(value, list | tuple | set):
+        return all(map(_is_comparable, value))
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+def _same_elements(value: Any, path: str) -> Iterator[Sql]:
+    """Yield what must hold for the JSON ``f.value`` to be `value` at a path of SQLite's."""
+    place = f"f.value, '{path}'"
+    if isinstance(value, tuple) and path != "$":  # the mark of the outermost one is in its kind
+        path = f'{path}."$tuple"'
+        place = f"f.value, '{path}'"
+    if isinstance(value, list | tuple):
+        yield Sql(f"json_type({place}) = 'array' AND json_array_length({place}) = {len(value)}")
+        for number, item in enumerate(value):
+            yield from _same_elements(item, f"{path}[{number}]")
+        return
+    kind, bound = kind_and_value(value)
+    if kind == NONE:
+        yield Sql(f"json_type({place}) = 'null'")
+    elif kind == BOOL:
+        yield Sql(f"json_type({place}) = '{'true' if value else 'false'}'")
+    else:
+        types = "('text')" if kind == TEXT else "('integer', 'real')"
+        yield Sql(f"json_type({place}) IN {types} AND json_extract({place}) = ?", (bound,))
+
+
+def spelled(steps: Sequence[str | int]) -> str:
+    """Return a field as a condition spells it: ``params.n``, ``params["odd name"]``."""
     return str(steps[0]) + "".join(
         f".{step}" if isinstance(step, str) and step.isidentifier() else f"[{json.dumps(step)}]" for step in steps[1:]
     )

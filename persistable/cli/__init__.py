@@ -35,6 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     persistable ...
     0
     """
-    from .frame import run
+    try:
+        from .frame import run
 
-    return run(arguments)
+        return run(arguments)
+    except KeyboardInterrupt:  # also while the modules are imported
+        return 130

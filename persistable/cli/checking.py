@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import argparse
-from collections import Counter
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from .._text import amount
 from .console import Console
 from .frame import FAULTS, Command
-from .places import add_data_dir, add_filters, add_key, catalog_of, data_dir_of, split_place
+from .places import add_data_dir, add_filters, add_key, catalog_of, data_dir_of, record_named, require_name, split_place
 
 if TYPE_CHECKING:
     from ..catalog import Catalog, Record
-    from ..upkeep.verify import Finding
+    from ..upkeep.findings import Finding
 
 __all__ = ["COMMANDS"]
 
 _STYLES: Final = {"ok": "good", "warning": "warning", "fault": "bad"}
 
 _VERIFY = """\
-All bytes of the payloads are read, and none is loaded. Without KEY, of all artifacts; a first argument that is no key
-is the store. Exit status 1 if there are faults; warnings are none.
+All bytes of the payloads are read, and none is loaded. Without KEY, of all artifacts; a first argument that is a
+folder or a URL is the store. Exit status 1 if there are faults; warnings are none.
 --json prints an array of findings: path, key, payload_name, level (ok, warning, fault), problem, remedy.
 
 examples:
@@ -54,19 +52,20 @@ def _define_verify(parser: argparse.ArgumentParser) -> None:
 
 
 def _verify(options: argparse.Namespace, console: Console) -> int:
-    from ..upkeep.verify import verify
+    from ..upkeep.verify import findings_of
 
     split_place(options)
     catalog = catalog_of(options)
     records = _asked(options, catalog)
     with console.progress("Verifying") as progress:
-        return _tell(verify(catalog, records, progress=progress), console, shows_ok=options.verbose)
+        return _tell(findings_of(catalog, records, progress=progress), console, shows_ok=options.verbose)
 
 
 def _asked(options: argparse.Namespace, catalog: Catalog) -> Iterable[Record] | None:
     """Return which artifacts are meant; None for all of them."""
     if options.keys:
-        return [catalog.get(key) for key in options.keys]
+        return [record_named(catalog, word) for word in options.keys]
+    require_name(catalog, options.payload_name)
     if options.payload_name or options.where:
         return catalog.find(options.payload_name, options.where)
     return None
@@ -74,28 +73,20 @@ def _asked(options: argparse.Namespace, catalog: Catalog) -> Iterable[Record] | 
 
 def _tell(findings: Iterable[Finding], console: Console, *, shows_ok: bool) -> int:
     """Print findings as they come, and return the exit status."""
-    told: list[dict[str, Any]] = []
-    levels: Counter[str] = Counter()
+    from ..upkeep.findings import Findings
+
+    told = []
     for finding in findings:
-        levels[finding.level] += 1
-        if console.is_json:
-            told.append(finding._asdict())
-        elif shows_ok or finding.level != "ok":
-            _line(finding, console)
+        told.append(finding)
+        if not console.is_json and (shows_ok or finding.level != "ok"):
+            style = _STYLES[finding.level]
+            console.line((style, f"{finding.level:<7}"), "  ", ("key", finding.subject), "  ", finding.advice, indent=9)
+    all_told = Findings(told)
     if console.is_json:
-        console.json(told)
+        console.json([finding.to_dict() for finding in all_told])
     else:
-        counts = f"{amount(levels['fault'], 'fault')}, {amount(levels['warning'], 'warning')}, {levels['ok']:,} fine"
-        console.line(("bad" if levels["fault"] else "good", counts))
-    return FAULTS if levels["fault"] else 0
-
-
-def _line(finding: Finding, console: Console) -> None:
-    where = f"{finding.payload_name} {finding.key[:8]}" if finding.key and finding.payload_name else finding.path
-    problem = finding.problem or "whole"
-    stop = "." if finding.remedy and not problem.endswith((".", "!", "?")) else ""
-    said = f"{problem}{stop} {finding.remedy}".rstrip()
-    console.line((_STYLES[finding.level], f"{finding.level:<7}"), "  ", ("key", where), "  ", said)
+        console.line(("bad" if all_told.faults else "good", all_told.summary))
+    return FAULTS if all_told.faults else 0
 
 
 def _define_place(parser: argparse.ArgumentParser) -> None:
@@ -110,14 +101,14 @@ def _du(options: argparse.Namespace, console: Console) -> int:
     if console.is_json:
         console.json(found.to_dict())
     else:
-        console.text(found)
+        console.drawing(found)
     return 0
 
 
 def _doctor(options: argparse.Namespace, console: Console) -> int:
-    from ..upkeep.doctor import diagnose
+    from ..upkeep.doctor import findings_of
 
-    return _tell(diagnose(data_dir_of(options, must_exist=False)), console, shows_ok=True)
+    return _tell(findings_of(data_dir_of(options, must_exist=False)), console, shows_ok=True)
 
 
 COMMANDS = {

@@ -1,6 +1,7 @@
 """Where all output of the command line goes: lines for people, or JSON for programs; errors beside it.
 
-On a terminal, lines are cut to its width, and may be coloured; in a pipe they are neither. What the output cannot
+On a terminal, tables are cut to its width, other lines are wrapped to it, and both may be coloured; in a pipe they are
+none of that. What the output cannot
 encode is written in another way, and never a crash: ``…`` as ``~``, and any other letter as its number.
 """
 
@@ -21,6 +22,9 @@ __all__ = ["ClosedOutputError", "Console", "Part", "UsageError", "first_line", "
 
 Part: TypeAlias = "str | tuple[str, str]"
 """A piece of a line: a text, or a style and a text."""
+
+Piece: TypeAlias = "tuple[str | None, str]"
+"""The same, when it is printable."""
 
 _STYLES: Final = {"bold": "1", "pale": "2", "good": "32", "key": "33", "warning": "33", "bad": "31"}
 
@@ -64,15 +68,29 @@ class Console:
         self._is_showing = False
         self._colors = {stream: _is_colored(stream, color) for stream in (sys.stdout, sys.stderr)}
 
-    def line(self, *parts: Part) -> None:
-        """Write a line, cut to the width of the terminal. What is not printable in it is escaped."""
+    def line(self, *parts: Part, indent: int = 4) -> None:
+        """Write a line. If it is wider than the terminal, what is too much goes on below it, so far to the right.
+
+        What is not printable in it is escaped.
+        """
         self._erase()
-        self._write(sys.stdout, self._laid_out(sys.stdout, parts, self.width))
+        for pieces in _wrapped(_harmless(parts), self.width, indent):
+            self._write(sys.stdout, self._colored(sys.stdout, pieces))
+
+    def row(self, *parts: Part) -> None:
+        """Write a line of a table, or of a drawing: what is wider than the terminal is cut off."""
+        self._erase()
+        self._write(sys.stdout, self._colored(sys.stdout, _cut(_harmless(parts), self.width)))
 
     def text(self, lines: object) -> None:
-        """Write a text of several lines."""
+        """Write a text of several lines; each is wrapped, and its indent kept."""
         for line in str(lines).rstrip("\n").split("\n"):
-            self.line(line)
+            self.line(line, indent=len(line) - len(line.lstrip()) + 4)
+
+    def drawing(self, lines: object) -> None:
+        """Write a text whose lines belong below each other, each cut to the width of the terminal."""
+        for line in str(lines).rstrip("\n").split("\n"):
+            self.row(line)
 
     def raw(self, text: str) -> None:
         """Write a text as it is, for other programs: no line of it is cut."""
@@ -104,26 +122,33 @@ class Console:
             Per row: the style of all of it; None if only its key is coloured.
         """
         head, *lines = table(header, rows, right)
-        self.line(("pale", head))
+        self.row(("pale", head))
         for number, line in enumerate(lines):
             style = styles[number] if number < len(styles) else None
             if style is not None:
-                self.line((style, line))
+                self.row((style, line))
             else:
                 key, blank, rest = line.partition("  ")
-                self.line(("key", key), blank + rest)
+                self.row(("key", key), blank + rest)
 
     def remark(self, text: object, style: str = "pale") -> None:
         """Write a line for people to the standard error, in whatever form the output is."""
-        self._write(sys.stderr, self._laid_out(sys.stderr, [(style, str(text))], None))
+        self._to_people([(style, str(text))])
 
     def error(self, text: object) -> None:
-        """Write why the command has ended, in one line."""
-        self._write(sys.stderr, self._laid_out(sys.stderr, [("bad", "persistable: "), first_line(text)], None))
+        """Write why the command has ended. A text of several lines keeps them: one may point into the one above."""
+        first, *others = str(text).strip("\n").split("\n")
+        self._to_people([("bad", "persistable: "), " ".join(first.split())])
+        for line in others:
+            self._to_people([line.rstrip()])
 
     def warn(self, message: object, *_: object, **__: object) -> None:
         """Write a warning, in one line; takes what ``warnings.showwarning`` takes."""
-        self._write(sys.stderr, self._laid_out(sys.stderr, [("warning", "persistable: "), first_line(message)], None))
+        self._to_people([("warning", "persistable: "), first_line(message)])
+
+    def _to_people(self, parts: Iterable[Part]) -> None:
+        for pieces in _wrapped(_harmless(parts), width_of_terminal(sys.stderr), 4):
+            self._write(sys.stderr, self._colored(sys.stderr, pieces))
 
     def confirm(self, question: str) -> bool:
         """Return whether somebody at the terminal agrees.
@@ -135,7 +160,7 @@ class Console:
         """
         if not (_is_terminal(sys.stdin) and _is_terminal(sys.stderr)):
             raise UsageError("nobody is at a terminal to be asked: add --yes to go on without a question")
-        self._write(sys.stderr, self._laid_out(sys.stderr, [("bold", f"{question} [y/N] ")], None), end="")
+        self._write(sys.stderr, self._colored(sys.stderr, [("bold", f"{printable(question)} [y/N] ")]), end="")
         return sys.stdin.readline().strip().lower() in ("y", "yes")
 
     @contextmanager
@@ -172,12 +197,7 @@ class Console:
         except BrokenPipeError:
             raise ClosedOutputError from None
 
-    def _laid_out(self, stream: TextIO, parts: Iterable[Part], width: int | None) -> str:
-        pieces: list[tuple[str | None, str]] = [
-            (None, printable(part)) if isinstance(part, str) else (part[0], printable(part[1])) for part in parts
-        ]
-        if width is not None and sum(width_of(text) for _, text in pieces) > width:
-            pieces = _cut(pieces, width)
+    def _colored(self, stream: TextIO, pieces: Sequence[Piece]) -> str:
         if not self._colors.get(stream):
             return "".join(text for _, text in pieces)
         return "".join(f"\x1b[{_STYLES[style]}m{text}\x1b[0m" if style and text else text for style, text in pieces)
@@ -201,9 +221,53 @@ def first_line(text: object) -> str:
     return " ".join(str(text).split())
 
 
-def _cut(pieces: list[tuple[str | None, str]], width: int) -> list[tuple[str | None, str]]:
-    """Return the pieces of a line that is too wide, with an ellipsis at the end."""
-    cut: list[tuple[str | None, str]] = []
+def _harmless(parts: Iterable[Part]) -> list[Piece]:
+    return [(None, printable(part)) if isinstance(part, str) else (part[0], printable(part[1])) for part in parts]
+
+
+def _wrapped(pieces: list[Piece], width: int | None, indent: int) -> Iterator[list[Piece]]:
+    """Yield the lines that a line makes in a terminal, broken at blanks; all but the first one are indented.
+
+    By hand: textwrap knows nothing of styles, nor of letters that take two columns.
+    """
+    text = "".join(part for _, part in pieces)
+    if width is None or width_of(text) <= width:
+        yield pieces
+        return
+    indent = min(indent, width // 2)
+    start, margin = 0, 0
+    while start < len(text):
+        end = _end_of_line(text, start, max(width - margin, 2))
+        yield [(None, " " * margin), *_between(pieces, start, end)]
+        start, margin = end + len(text[end:]) - len(text[end:].lstrip(" ")), indent
+
+
+def _end_of_line(text: str, start: int, width: int) -> int:
+    """Return where the line that begins at `start` ends: at a blank, if there is one."""
+    end = min(start + width, len(text))
+    while width_of(text[start:end]) > width:
+        end -= 1
+    if end == len(text) or text[end] == " ":
+        return end
+    first = start + len(text[start:end]) - len(text[start:end].lstrip(" "))  # the blanks of an indent are no break
+    blank = text.rfind(" ", first, end)
+    return end if blank <= first else len(text[:blank].rstrip(" "))
+
+
+def _between(pieces: Iterable[Piece], start: int, end: int) -> Iterator[Piece]:
+    """Yield what lies between two places of a line, in its styles."""
+    at = 0
+    for style, text in pieces:
+        if part := text[max(start - at, 0) : max(end - at, 0)]:
+            yield style, part
+        at += len(text)
+
+
+def _cut(pieces: list[Piece], width: int | None) -> list[Piece]:
+    """Return the pieces of a line; of one that is too wide only the beginning, with an ellipsis at its end."""
+    if width is None or sum(width_of(text) for _, text in pieces) <= width:
+        return pieces
+    cut: list[Piece] = []
     left = width - 1
     for style, text in pieces:
         kept = text

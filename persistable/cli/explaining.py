@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 from .._text import amount
 from .console import Console, UsageError
 from .frame import FAULTS, Command
-from .places import add_data_dir, add_key, catalog_of
+from .places import add_data_dir, add_key, catalog_of, record_named
 
 if TYPE_CHECKING:
-    from ..catalog import Catalog
+    from ..catalog import Catalog, Record
     from ..keys import ArtifactKey
 
 __all__ = ["COMMANDS"]
@@ -21,6 +21,7 @@ _FORMATS: Final = ("text", "mermaid", "dot", "svg")
 
 _WHY = """\
 Looks at the manifest and the log, and at the nearest artifact that was made before. With OTHER: what differs from it.
+Exit status 1 if there is no such artifact.
 --json prints what Explanation.to_dict() returns (with OTHER: Diff.to_dict()).
 
 examples:
@@ -43,7 +44,9 @@ examples:
 """
 _OUTDATED = """\
 An upstream that has only grown since does not count. Exit status 1 if there are such results.
---json prints an array: payload_name, key, remade (roles), through (roles), why.
+They are named in the order in which to make them again.
+--json prints an array: payload_name, key, remade (roles), through (roles), upstreams (role to key), causes (keys of
+what was made again), first (keys to make again before it), why, remedy.
 
 examples:
   persistable outdated
@@ -62,11 +65,25 @@ def _why(options: argparse.Namespace, console: Console) -> int:
     from ..lineage.explanation import explain_artifact
 
     catalog = catalog_of(options)
-    explanation = explain_artifact(catalog.store, catalog.resolve(options.key))
+    record = record_named(catalog, options.key)
+    if record.state == "1.x":
+        return _of_1_x(record, console)
+    explanation = explain_artifact(catalog.store, record.key)
     if console.is_json:
         console.json(explanation.to_dict())
     else:
         console.text(explanation)
+    return 0
+
+
+def _of_1_x(record: Record, console: Console) -> int:
+    """Say what there is to say of an artifact that persistable 1.x wrote: it has no manifest."""
+    said = f"{record.payload_name} {record.key[:8]} is of persistable 1.x ({record.path}), which kept no record of why."
+    if console.is_json:
+        told = {"payload_name": record.payload_name, "key": str(record.key), "state": record.state}
+        console.json({**told, "problem": record.problem})
+    else:
+        console.line(f"{said} {record.problem[:1].upper()}{record.problem[1:]}")
     return 0
 
 
@@ -81,7 +98,7 @@ def _diff(options: argparse.Namespace, console: Console) -> int:
 def _compare(one: str, other: str, catalog: Catalog, console: Console, *, is_question: bool) -> int:
     from ..lineage.comparison import diff
 
-    mine, theirs = catalog.resolve(one), catalog.resolve(other)
+    mine, theirs = record_named(catalog, one).key, record_named(catalog, other).key
     found = diff((catalog.store, mine), (catalog.store, theirs))
     if console.is_json:
         console.json(found.to_dict())
@@ -100,7 +117,7 @@ def _define_tree(parser: argparse.ArgumentParser) -> None:
 
 def _tree(options: argparse.Namespace, console: Console) -> int:
     catalog = catalog_of(options)
-    key = catalog.resolve(options.key)
+    key = record_named(catalog, options.key).key
     if options.dependents:
         return _dependents(catalog, key, console)
     from ..lineage.graph import Lineage
@@ -116,7 +133,7 @@ def _tree(options: argparse.Namespace, console: Console) -> int:
     if options.output:
         _write(options.output, text)
     elif options.format == "text":
-        console.text(text)
+        console.drawing(text)
     else:
         console.raw(text)
     return 0
@@ -165,25 +182,25 @@ def _define_outdated(parser: argparse.ArgumentParser) -> None:
 
 
 def _outdated(options: argparse.Namespace, console: Console) -> int:
-    from ..lineage.graph import outdated
+    from ..lineage import outdated
 
     catalog = catalog_of(options)
     found = outdated(catalog)
     if console.is_json:
-        console.json([{**one._asdict(), "key": str(one.key), "why": one.why} for one in found])
+        console.json([one.to_dict() for one in found])
     elif found:
-        console.table(("key", "name", "outdated"), [(one.key[:8], one.payload_name, one.why) for one in found])
-        console.line(
-            ("pale", f"{amount(len(found), 'result')}; generate() makes one again from what its upstreams are now")
-        )
+        for one in found:
+            console.line(("key", one.key[:8]), "  ", ("bold", one.payload_name), "  ", one.why)
+            console.line("          ", ("pale", f"{one.remedy}."), indent=14)
+        console.line(("pale", f"{amount(len(found), 'result')}; each after what is to be made again before it"))
     else:
         console.line(("good", "No result was made from content that is no more."))
     return FAULTS if found else 0
 
 
 COMMANDS = {
-    "why": Command(_define_why, _why, _WHY),
-    "tree": Command(_define_tree, _tree, _TREE),
+    "why": Command(_define_why, _why, _WHY, asks=True),
+    "tree": Command(_define_tree, _tree, _TREE, asks=True),
     "diff": Command(_define_diff, _diff, _DIFF),
     "outdated": Command(_define_outdated, _outdated, _OUTDATED),
 }

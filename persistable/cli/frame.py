@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -15,8 +16,8 @@ from importlib import import_module
 from typing import Any, Final, NamedTuple, NoReturn
 
 from .. import __version__
-from ..exceptions import PersistableError
-from .console import ClosedOutputError, Console, UsageError, first_line, width_of_terminal
+from ..exceptions import ArtifactNotFoundError, PersistableError
+from .console import ClosedOutputError, Console, UsageError, width_of_terminal
 
 __all__ = ["Command", "parser", "run"]
 
@@ -42,13 +43,16 @@ _COMMANDS: Final = {
 }
 """Name -> its module, and what it does; in the order of the help."""
 
+_DESCENDING: Final = re.compile(r"-[A-Za-z_][\w.]+")
+
 _ABOUT = "See what a store of persistable artifacts holds, why, and whether it is whole; and clean it up."
 
 _EPILOG = """\
 The store is the folder or URL that -d names; else the one in the variable PERSISTABLE_DATA_DIR; else this folder.
-KEY is a key, its first 4 digits or more, or PAYLOAD_NAME/ and such digits.
+KEY is a key, its first 4 digits or more, PAYLOAD_NAME/ and such digits, or a payload name that one artifact has.
 
-Exit status: 0 fine; 1 the answer is no (faults, differences, nothing found); 2 wrong usage, or an error.
+Exit status: 0 fine; 1 the answer is no (faults; differences; nothing of that name, key or condition there);
+2 wrong usage, or an error; 130 after Ctrl-C.
 
 examples:
   persistable -d results ls -w 'params.n > 100'
@@ -68,11 +72,17 @@ class Command(NamedTuple):
         Told the options and the console, does the work, and returns the exit status.
     details : str
         What the help says below the options: examples, and the names that ``--json`` uses.
+    asks : bool
+        Whether it asks about an artifact, so that "there is none" is an answer, and no error.
+    usage : str
+        How it is used, where argparse says that badly.
     """
 
     define: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace, Console], int]
     details: str
+    asks: bool = False
+    usage: str | None = None
 
 
 class _Parser(argparse.ArgumentParser):
@@ -89,7 +99,7 @@ class _Parser(argparse.ArgumentParser):
         command = _command(self.command)
         command.define(self)
         _define_common(self, argparse.SUPPRESS)
-        self.epilog = command.details
+        self.epilog, self.usage = command.details, command.usage
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         self.fill()
@@ -135,6 +145,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
                 raise
             except (PersistableError, OSError, ValueError) as error:
                 status = _fail(console, error, is_verbose)
+                if isinstance(error, ArtifactNotFoundError) and _command(options.command).asks:
+                    status = FAULTS
             except Exception as error:
                 status = _fail(console, error, is_verbose, unexpected=True)
             console.flush()
@@ -167,10 +179,21 @@ def parser(*, filled: bool = False) -> argparse.ArgumentParser:
 
 def _parsed(given: list[str]) -> argparse.Namespace:
     root = parser()
-    options = root.parse_args(given)
+    options = root.parse_args(_joined(given))
     if options.command is None:
         raise _Said(root.format_help())
     return options
+
+
+def _joined(given: list[str]) -> list[str]:
+    """Return the arguments with ``-s -size`` as one: argparse would take ``-size`` for an option."""
+    joined: list[str] = []
+    for argument in given:
+        if joined and joined[-1] in ("-s", "--sort") and _DESCENDING.fullmatch(argument):
+            joined[-1] = f"--sort={argument}"
+        else:
+            joined.append(argument)
+    return joined
 
 
 def _define_common(one: argparse.ArgumentParser, default: Any = None) -> None:
@@ -209,7 +232,7 @@ def _message(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror and not isinstance(error, PersistableError):
         where = f"{error.filename}: " if error.filename is not None else ""
         return f"{where}{error.strerror}"
-    return first_line(error) or type(error).__name__
+    return str(error).strip() or type(error).__name__
 
 
 class _Said(Exception):

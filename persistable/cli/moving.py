@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from .._text import amount, size
+from .._text import size
 from .console import Console, UsageError
 from .frame import WRONG, Command
-from .places import add_data_dir, add_filters, catalog_of, completed_by, data_dir_of
+from .places import add_data_dir, add_filters, catalog_of, completed_by, data_dir_of, record_named
 
 if TYPE_CHECKING:
     from ..catalog import Catalog
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["COMMANDS"]
 
+_CP_USAGE = "persistable cp [OPTION ...] KEY [KEY ...] TARGET\n       persistable cp [OPTION ...] --all TARGET"
 _CP = """\
 An artifact that is there already is left as it is. Every byte is verified on the way.
 --json prints an array: payload_name, key, state (copied, there, missing, failed), bytes, problem.
@@ -40,14 +41,14 @@ def _define_cp(parser: argparse.ArgumentParser) -> None:
     from .completing import keys
 
     what = "which artifacts, and last the folder or URL that they are copied to"
-    completed_by(keys, parser.add_argument("names", nargs="+", metavar="KEY … TARGET", help=what))
+    completed_by(keys, parser.add_argument("names", nargs="+", metavar="KEY", help=what))
     parser.add_argument("--all", action="store_true", help="all whole artifacts, instead of keys")
     parser.add_argument("--no-upstreams", action="store_true", help="not what they were made from")
 
 
 def _cp(options: argparse.Namespace, console: Console) -> int:
     from ..stores import store_for
-    from ..upkeep.copying import copy
+    from ..upkeep.copying import Copies, copies_of
 
     *names, target = options.names
     if bool(names) == options.all:
@@ -55,20 +56,19 @@ def _cp(options: argparse.Namespace, console: Console) -> int:
             "which artifacts are to be copied? Name their keys and then the target; or --all and the target"
         )
     catalog = catalog_of(options)
-    keys = _whole(catalog) if options.all else [catalog.resolve(name) for name in names]
-    told: list[dict[str, Any]] = []
+    keys = _whole(catalog) if options.all else [record_named(catalog, name).key for name in names]
+    told: list[Copied] = []
     with console.progress("Copying") as progress:
-        copying = copy(catalog.store, keys, store_for(target), upstreams=not options.no_upstreams, progress=progress)
-        for copied in copying:
-            told.append({"payload_name": copied.key.payload_name, **copied._asdict(), "key": str(copied.key)})
+        upstreams = not options.no_upstreams
+        for copied in copies_of(catalog, keys, store_for(target), upstreams=upstreams, progress=progress):
+            told.append(copied)
             if not console.is_json:
                 _line(copied, console)
     if console.is_json:
-        console.json(told)
+        console.json([copied.to_dict() for copied in told])
     else:
-        number = sum(one["state"] == "copied" for one in told)
-        console.line(("pale", f"{amount(number, 'artifact')} copied, {size(sum(one['bytes'] for one in told))}"))
-    return WRONG if any(one["state"] == "failed" for one in told) else 0
+        console.line(("pale", Copies(told).summary))
+    return WRONG if Copies(told).failed else 0
 
 
 def _line(copied: Copied, console: Console) -> None:
@@ -110,4 +110,4 @@ def _report(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-COMMANDS = {"cp": Command(_define_cp, _cp, _CP), "report": Command(_define_report, _report, _REPORT)}
+COMMANDS = {"cp": Command(_define_cp, _cp, _CP, usage=_CP_USAGE), "report": Command(_define_report, _report, _REPORT)}

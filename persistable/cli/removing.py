@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from .._text import age, amount, size
 from ..exceptions import PersistableError
 from .console import Console, UsageError
 from .frame import FAULTS, WRONG, Command
-from .places import add_data_dir, add_filters, add_key, catalog_of, completed_by
+from .places import add_data_dir, add_filters, add_key, catalog_of, completed_by, record_named, require_name
 
 if TYPE_CHECKING:
     from ..catalog import Catalog, Record
-    from ..upkeep.pruning import Plan
+    from ..upkeep.plans import Plan
 
 __all__ = ["COMMANDS"]
 
@@ -45,15 +45,39 @@ def _define_prune(parser: argparse.ArgumentParser) -> None:
 
     add_data_dir(parser)
     add_filters(parser)
-    parser.add_argument("--older-than", metavar="AGE", help="made longer ago than that: 12h, 30d, 8w")
-    parser.add_argument("--larger-than", metavar="SIZE", help="whose payload is larger: 500MB, 1GB")
-    parser.add_argument("--unused-for", metavar="AGE", help="not read for that long, as far as the drive keeps that")
+    parser.add_argument("--older-than", type=_age, metavar="AGE", help="made longer ago than that: 12h, 30d, 8w")
+    parser.add_argument("--larger-than", type=_size, metavar="SIZE", help="whose payload is larger: 500MB, 1GB")
+    parser.add_argument(
+        "--unused-for", type=_age, metavar="AGE", help="not read for that long, as far as the drive keeps that"
+    )
     parser.add_argument("--unreachable", action="store_true", help="from which nothing that is kept was made")
     what = "what is kept in any case"
     completed_by(keys, parser.add_argument("--keep", nargs="+", default=[], metavar="KEY|NAME", help=what))
     parser.add_argument("--no-leftovers", action="store_true", help="leave what interrupted writes have left")
     _define_consent(parser)
     parser.add_argument("--delete", action="store_true", help="remove it; without, only say what would go")
+
+
+def _age(text: str) -> float:
+    from ..upkeep.amounts import seconds_of
+
+    return _amount(text, seconds_of, "an age", ("d", "h", "min"), "30d, 12h, 30min")
+
+
+def _size(text: str) -> float:
+    from ..upkeep.amounts import bytes_of
+
+    return _amount(text, bytes_of, "a size", ("B", "MB", "GB"), "500MB, 1.5GB")
+
+
+def _amount(text: str, parse: Callable[[str], float], what: str, units: tuple[str, ...], examples: str) -> float:
+    try:
+        return parse(text)
+    except ValueError:
+        is_number = text.replace(".", "", 1).isdecimal()
+        ways = ", ".join(f"{text}{unit}" for unit in units)
+        problem = f"{text} has no unit: {ways}" if is_number else f"{text!r} is not {what}, such as {examples}"
+        raise argparse.ArgumentTypeError(problem) from None
 
 
 def _define_consent(parser: argparse.ArgumentParser) -> None:
@@ -63,13 +87,16 @@ def _define_consent(parser: argparse.ArgumentParser) -> None:
 def _prune(options: argparse.Namespace, console: Console) -> int:
     from ..upkeep.pruning import plan
 
+    if options.unreachable and not options.keep:
+        raise UsageError("--unreachable removes what nothing that is kept was made from: say with --keep what that is")
     catalog = catalog_of(options)
+    require_name(catalog, options.payload_name)
     planned = plan(
         catalog,
         older_than=options.older_than,
         larger_than=options.larger_than,
         unused_for=options.unused_for,
-        keep=options.keep,
+        keep=[_kept(catalog, word) for word in options.keep],
         unreachable=options.unreachable,
         leftovers=not options.no_leftovers,
         payload_name=options.payload_name,
@@ -79,6 +106,12 @@ def _prune(options: argparse.Namespace, console: Console) -> int:
         _show(planned, console)
         return 0
     return _carry_out(planned, options, console)
+
+
+def _kept(catalog: Catalog, word: str) -> str:
+    """Return a payload name, or the key that a word means."""
+    name = word.removesuffix("/")
+    return name if name in catalog.names() else record_named(catalog, word).key
 
 
 def _show(planned: Plan, console: Console) -> None:
@@ -91,6 +124,8 @@ def _show(planned: Plan, console: Console) -> None:
 
 
 def _carry_out(planned: Plan, options: argparse.Namespace, console: Console) -> int:
+    from ..upkeep.plans import Outcomes
+
     count = len(planned.artifacts) + len(planned.leftovers)
     if count and not options.yes:
         if not console.is_json:
@@ -100,17 +135,20 @@ def _carry_out(planned: Plan, options: argparse.Namespace, console: Console) -> 
             return 0
     told = []
     with console.progress("Removing", "entry") as progress:
-        for outcome in planned.carry_out(progress):
-            told.append({**outcome._asdict(), "key": str(outcome.key), "payload_name": outcome.key.payload_name})
+        for outcome in planned.outcomes(progress):
+            told.append(outcome)
             if not console.is_json and (outcome.note or options.verbose):
                 style, what = ("pale", "removed") if outcome.removed else ("warning", "stays  ")
                 console.line((style, what), "  ", outcome.path, f"  {outcome.note}" if outcome.note else "")
-    gone = [one for one in told if one["removed"]]
+    outcomes = Outcomes(told)
     if console.is_json:
-        console.json(told)
+        console.json([outcome.to_dict() for outcome in outcomes])
+    elif planned:
+        console.line(outcomes.summary)
+        console.text("\n".join(planned.remarks))
     else:
-        console.line(f"Removed: {amount(len(gone), 'entry', 'entries')}, {size(sum(one['bytes'] for one in gone))}.")
-    return 0 if len(gone) == len(told) else FAULTS
+        console.text(planned)
+    return FAULTS if outcomes.stayed else 0
 
 
 def _define_rm(parser: argparse.ArgumentParser) -> None:
@@ -123,8 +161,9 @@ def _rm(options: argparse.Namespace, console: Console) -> int:
     from ..upkeep.removal import remove
 
     catalog = catalog_of(options)
-    keys = list(dict.fromkeys(catalog.resolve(name) for name in options.keys))
-    records = [catalog.get(f"{key.payload_name}/{key}") for key in keys]
+    records = list({one.key: one for one in (record_named(catalog, word) for word in options.keys)}.values())
+    if old := next((record for record in records if record.state == "1.x"), None):
+        raise UsageError(f"{old.path} is of persistable 1.x, and not ours to remove: delete the file yourself")
     dependents = _dependents(catalog, records)
     if dependents and not options.force:
         named = ", ".join(f"{one.payload_name} {one.key[:8]}" for one in dependents[:5])
@@ -132,13 +171,14 @@ def _rm(options: argparse.Namespace, console: Console) -> int:
         raise UsageError(f"made from it: {named}{more}. Remove those too, or add --force")
     if not options.yes:
         for record in records:
-            made = f"made {age(record.at)}" if record.at else record.state
-            console.remark(f"{record.payload_name} {record.key}  {size(record.size or 0)}, {made}", "key")
+            made = f"made {age(record.at)}" if record.state == "whole" else f"{record.state}: {record.problem}"
+            room = size(sum(entry.size for entry in catalog.store.list(record.path)))
+            console.remark(f"{record.payload_name} {record.key}  {room}, {made}", "key")
         if not console.confirm(f"Remove {amount(len(records), 'artifact')}?"):
             console.remark("Nothing was removed.")
             return 0
     told: list[dict[str, Any]] = []
-    for key in keys:
+    for key in (record.key for record in records):
         which = {"payload_name": key.payload_name, "key": str(key)}
         try:
             removed = remove(catalog.store, key)
@@ -146,8 +186,7 @@ def _rm(options: argparse.Namespace, console: Console) -> int:
             console.error(error)
             told.append({**which, "error": str(error)})
             continue
-        left = [one._asdict() for one in removed.left]
-        told.append({**which, "files": removed.files, "bytes": removed.bytes, "left": left})
+        told.append(removed.to_dict())
         if not console.is_json:
             console.line(f"{key.payload_name} ", ("key", key[:8]), f"  removed, {size(removed.bytes)}")
             for path, reason in removed.left:

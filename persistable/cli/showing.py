@@ -11,7 +11,7 @@ from .._text import age, duration, shown, size
 from .console import Console
 from .frame import Command
 from .listing import STYLES, by_path
-from .places import add_key, catalog_of
+from .places import add_key, catalog_of, record_named
 
 if TYPE_CHECKING:
     from ..catalog import Catalog
@@ -24,6 +24,7 @@ _FAILED = re.compile(r"failed-(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)([\d.]+)Z\.log")
 _LONGEST = 400  # characters of one param; all of it is in params.json, and in --json
 
 _SHOW = """\
+Exit status 1 if there is no such artifact.
 --json prints what ls --json prints of one artifact, and files (path, size, modified), packages, git, dependents.
 
 examples:
@@ -31,6 +32,7 @@ examples:
   persistable show model/3f9a --json
 """
 _LOG = """\
+Exit status 1 if there is no such artifact, or no log of it.
 --json prints key, file and text.
 
 examples:
@@ -45,7 +47,7 @@ def _define_show(parser: argparse.ArgumentParser) -> None:
 
 def _show(options: argparse.Namespace, console: Console) -> int:
     catalog = catalog_of(options)
-    record = catalog.get(options.key)
+    record = record_named(catalog, options.key)
     files = _files(catalog, record)
     dependents = catalog.dependents(record.key) if record.key else []
     if console.is_json:
@@ -78,7 +80,8 @@ def _head(record: Record) -> Iterable[tuple[str, str]]:
     if record.at:
         lasted = f" in {duration(record.seconds)}" if record.seconds is not None else ""
         yield "made", f"{record.at} ({age(record.at)}){lasted}"
-        yield "by", f"{record.user}@{record.host}"
+    if record.user or record.host:
+        yield "by", "@".join(part for part in (record.user, record.host) if part)
     if record.class_name:
         yield "class", record.class_name + (f", version {record.version}" if record.version is not None else "")
     if record.tags:
@@ -113,7 +116,7 @@ def _lines(console: Console, lines: Iterable[tuple[str, str]], margin: str = "")
     found = list(lines)
     widest = min(max((len(name) for name, _ in found), default=0), 32)
     for name, value in found:
-        console.line(margin, ("pale", f"{name:<{widest}}"), "  ", value)
+        console.line(margin, ("pale", f"{name:<{widest}}"), "  ", value, indent=len(margin) + widest + 2)
 
 
 def _files(catalog: Catalog, record: Record) -> list[Entry]:
@@ -129,7 +132,7 @@ def _define_log(parser: argparse.ArgumentParser) -> None:
 
 def _log(options: argparse.Namespace, console: Console) -> int:
     catalog = catalog_of(options)
-    record = catalog.get(options.key)
+    record = record_named(catalog, options.key)
     name = _name_of_log(catalog, record, options.failed)
     text = ""
     if name:
@@ -159,4 +162,4 @@ def _name_of_log(catalog: Catalog, record: Record, failed: bool) -> str:
     return "" if failed else "generation.log"
 
 
-COMMANDS = {"show": Command(_define_show, _show, _SHOW), "log": Command(_define_log, _log, _LOG)}
+COMMANDS = {"show": Command(_define_show, _show, _SHOW, asks=True), "log": Command(_define_log, _log, _LOG, asks=True)}

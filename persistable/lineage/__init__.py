@@ -15,14 +15,17 @@ if TYPE_CHECKING:
     from .comparison import Diff as Diff, diff as diff
     from .explanation import Explanation as Explanation, explain as explain
     from .graph import Lineage as Lineage, LineageNode as LineageNode
+    from .remade import Outdated as Outdated, outdated as outdated
 
 _MODULES = {
     "Diff": "comparison",
     "Explanation": "explanation",
     "Lineage": "graph",
     "LineageNode": "graph",
+    "Outdated": "remade",
     "diff": "comparison",
     "explain": "explanation",
+    "outdated": "remade",
 }
 
 __all__ = ["Node", "key_of", "keys_of", "params_tree", "readable_params", "readable_tree", "walk", *_MODULES]

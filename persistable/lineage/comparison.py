@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from .. import _source
 from .._differences import NOTHING, Difference, differences, differences_of_values
@@ -22,11 +22,10 @@ from ..keys import ArtifactKey
 from ..manifest import Manifest
 from ..params import plain_numbers, readable
 from ..stores import Store
-from .nodes import Node, key_of, readable_params, readable_tree
+from .nodes import key_of, readable_params, readable_tree
+from .sides import Side, artifact_of
 
 __all__ = ["Diff", "diff", "json_tree", "read_tree"]
-
-Side: TypeAlias = "Node | tuple[Store, ArtifactKey]"
 
 _GROUPS: Final = ("params", "upstreams", "code", "packages", "metrics")
 
@@ -44,7 +43,7 @@ class Diff:
     others : tuple of Difference
         What enters no key: ``code.<part>`` (digests), ``packages.<name>``, ``packages.python``, ``metrics.<name>``.
     upstream_paths : frozenset of str
-        The paths among the differences that name an upstream, and not a param: ``model (data)``.
+        The paths among the differences that name an upstream, and not a param: ``data``, ``feat.raw``.
     """
 
     before: str
@@ -129,7 +128,7 @@ def diff(a: Side, b: Side) -> Diff:
 
     Parameters
     ----------
-    a, b : Persistable, or tuple of Store and ArtifactKey
+    a, b : Persistable, Record, or tuple of Store and ArtifactKey
         A persistable need not have been made; what its manifest would say is then left out, but for the code.
 
     Raises
@@ -138,6 +137,8 @@ def diff(a: Side, b: Side) -> Diff:
         If there is no artifact under a key.
     ParamsError
         If a persistable's params cannot be fingerprinted.
+    TypeError
+        If one is something else.
 
     Examples
     --------
@@ -154,7 +155,7 @@ def diff(a: Side, b: Side) -> Diff:
     >>> print(diff(DataP(data_dir, DataParams(n=100)), DataP(data_dir, DataParams(n=200))))  # doctest: +ELLIPSIS
     data_p ... -> data_p ...
       params
-        data_p.n: 100 -> 200
+        n: 100 -> 200
     """
     mine, theirs = _told(a), _told(b)
     if mine.tree is not None and theirs.tree is not None:
@@ -169,14 +170,21 @@ def diff(a: Side, b: Side) -> Diff:
 
 
 def _is_upstream(path: str, *trees: Mapping[str, Any]) -> bool:
-    """Whether a path names an upstream: a param that is a dict may have a key that looks like one."""
-    name, _, role = path.removesuffix(")").rpartition(" (")
-    return any(name in tree for tree in trees) and any(
-        role in node.get("dependencies", {}) for tree in trees for node in tree.values()
-    )
+    """Whether a path leads by roles to an upstream, and not to a param of one."""
+    for tree in trees:
+        todo = [(path, next(iter(tree)))]
+        while todo:
+            rest, name = todo.pop()
+            for role, upstream in tree.get(name, {}).get("dependencies", {}).items():
+                if rest == role:
+                    return True
+                if rest.startswith(f"{role}."):
+                    todo.append((rest[len(role) + 1 :], upstream))
+    return False
 
 
 def _told(side: Side) -> _Told:
+    side = artifact_of(side)
     if isinstance(side, tuple):
         return _of_artifact(*side)
     key, manifest = key_of(side), None

@@ -14,8 +14,9 @@ from .._text import printable
 from ..keys import ArtifactKey
 from ..stores import Store, store_for
 from .nodes import Node, keys_of, readable_params, walk
-from .outdated import outdated, outdated_of
-from .states import ELSEWHERE, NOT_MADE, Graph, LineageNode, Outdated, read_node, with_remade
+from .remade import outdated, outdated_of
+from .sides import Side, artifact_of
+from .states import ELSEWHERE, Graph, LineageNode, Outdated, changes_of, read_node, with_remade
 
 __all__ = ["Lineage", "LineageNode", "Outdated", "outdated"]
 
@@ -49,15 +50,17 @@ class Lineage(Graph):
     >>> data_dir = tempfile.mkdtemp()
     >>> sum_p = SumP(data_dir, None, [NumbersP(data_dir, None)])
     >>> print(Lineage.of(sum_p).to_text(ascii=True))
-    sum_p          c56f18a9  [missing: not made yet]
-    `-- numbers_p  bcb9a18c  [missing: not made yet]
+    sum_p          c56f18a9  [missing]
+    `-- numbers_p  bcb9a18c  [missing]
     """
 
     __slots__ = ()
 
     @classmethod
-    def of(cls, persistable: Node) -> Lineage:
+    def of(cls, persistable: Side) -> Lineage:
         """Return the graph behind a persistable. Each node is looked for where that node has its artifacts.
+
+        Of a record of a catalogue, or a tuple of store and key, it is the same as :meth:`of_artifact`.
 
         Raises
         ------
@@ -65,7 +68,16 @@ class Lineage(Graph):
             If params cannot be fingerprinted, or if the dependencies form a cycle.
         StoreError
             If a store cannot be read.
+        TypeError
+            If it is something else.
         """
+        artifact = artifact_of(persistable)
+        if not isinstance(artifact, tuple):
+            return cls._of_persistable(artifact)
+        return cls.of_artifact(*artifact)
+
+    @classmethod
+    def _of_persistable(cls, persistable: Node) -> Lineage:
         keys = keys_of(persistable)
         nodes: dict[str, LineageNode] = {}
         for node in walk(persistable):
@@ -153,7 +165,7 @@ class Lineage(Graph):
             for key, node in self.nodes.items()
             for role, upstream in node.dependencies.items()
         ]
-        outdated = [{**one._asdict(), "key": str(one.key), "why": one.why} for one in self.outdated.values()]
+        outdated = [one.to_dict() for one in self.outdated.values()]
         nodes = [node.to_dict() for node in self.nodes.values()]
         return {"root": str(self.root.key), "nodes": nodes, "edges": edges, "outdated": outdated}
 
@@ -193,5 +205,8 @@ def _node_of(node: Node, key: ArtifactKey, keys: Mapping[int, str]) -> LineageNo
         role: ArtifactKey(keys[id(upstream)], upstream.payload_name)
         for role, upstream in node.tracked_persistable_dependencies.items()
     }
-    found = read_node(store_for(node.data_dir), key, NOT_MADE)
-    return replace(found, params=readable_params(node.params), version=node.version, dependencies=upstreams)
+    found = read_node(store_for(node.data_dir), key, "")
+    changed = changes_of(type(node), found.code) if found.state == "whole" else ()
+    return replace(
+        found, params=readable_params(node.params), version=node.version, dependencies=upstreams, changed=changed
+    )

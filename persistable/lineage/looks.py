@@ -6,40 +6,39 @@ What lies in a store was written by somebody else: whatever is strange in it is 
 from __future__ import annotations
 
 import datetime as dt
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from .. import _source, artifacts
 from .._integrity import StoredPayload, Verify
 from .._leases import Holder, holder_of
 from .._text import age, duration
-from ..exceptions import ArtifactCorruptError, ManifestVersionError, PersistableError, StoreError
+from ..exceptions import ArtifactCorruptError, ManifestVersionError, PersistableError
 from ..keys import ArtifactKey
 from ..manifest import Manifest
 from ..stores import Entry, Store
-from .states import LineageNode, read_node
-from .telling import Failure, Made, Neighbour, Upstream
+from .telling import Failure, Made, Neighbour
 
 __all__ = [
-    "UPSTREAMS",
-    "changes_of",
+    "Log",
     "checked_parts",
     "ended_of",
     "holder_at",
+    "last_failed_log",
     "last_failure",
+    "log_of",
     "neighbour_of",
     "problem_of_payload",
-    "reason_of",
     "signs_of",
-    "upstreams_since",
+    "with_prefix",
 ]
 
-UPSTREAMS: Final = 100  # looked at, at most
 _LONGEST_LOG: Final = 4096  # bytes that the first line of a log lies in
 
 _LINE_OF_LOG: Final = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ [A-Z]+ \S+: (?P<said>.*)")
+_NEAR: Final = re.compile(r", which is (?P<key>[0-9a-f]{8}) (?:but for (?P<unlike>.*)\.|in all that is written down\.)")
 _FAILED: Final = re.compile(r"failed-(?P<at>\d{8}T\d{6})[.\d]*Z\.log", re.ASCII)
 _STRANGE: Final = "Its manifest holds what no manifest does."
 
@@ -94,45 +93,16 @@ def problem_of_payload(store: Store, key: ArtifactKey, manifest: Manifest, verif
     return ""
 
 
-def changes_of(kind: type, code: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what has changed in the code of `kind` since; nothing where that cannot be told."""
-    with suppress(Exception):  # of a strange manifest; the code is advice
-        if not _source.is_same(kind, *code["head"]):
-            return tuple(_source.changes(code["parts"], _source.parts_of(kind))) or ("the class changed",)
-    return ()
-
-
-def upstreams_since(used: Mapping[str, Any], stores: Mapping[str, Store], store: Store) -> tuple[Upstream, ...]:
-    """Return what has become of the upstreams that an artifact was made from; each from its own store, if known."""
-    found = []
-    for role, upstream in list(used.items())[:UPSTREAMS]:
-        key = ArtifactKey(str(upstream.key), str(upstream.payload_name))
-        try:
-            state = _changed(upstream.digest, read_node(stores.get(role, store), key, ""))
-        except StoreError:
-            state = "unreachable"
-        found.append(Upstream(key.payload_name, str(key), state))
-    return tuple(found)
-
-
-def _changed(used: str | None, now: LineageNode) -> str:
-    if now.state != "whole":
-        return {"corrupt": "damaged", "newer": "newer"}.get(now.state, "gone")
-    if used is None or used == now.digest:
-        return "whole"
-    return "grown" if used in now.grown_from else "remade"
-
-
-def neighbour_of(store: Store, key: ArtifactKey, differences: tuple[Any, ...]) -> Neighbour:
-    """Return an artifact of the same name, as far as its manifest can be read."""
+def neighbour_of(store: Store, key: ArtifactKey, differences: tuple[Any, ...], said: str = "") -> Neighbour:
+    """Return an artifact of the same name, as far as its manifest can be read at one go."""
     made, state = None, "whole"
     try:
-        made = checked_parts(artifacts.read_manifest(store, key))[0]
+        made = checked_parts(Manifest.parse(store.read(f"{key.folder}/manifest.json")))[0]
     except ManifestVersionError:
         state = "newer"
-    except (PersistableError, OSError):
+    except (PersistableError, OSError, ValueError):
         state = "corrupt"
-    return Neighbour(str(key), state, made, differences)
+    return Neighbour(str(key), state, made, differences, said)
 
 
 def holder_at(store: Store, key: ArtifactKey, entries: list[Entry] | None = None) -> Holder | None:
@@ -162,17 +132,22 @@ def ended_of(holder: Holder) -> str:
 
 def last_failure(store: Store, entries: list[Entry]) -> Failure | None:
     """Return the last generation that raised, of those that left a log among the entries of an artifact's folder."""
-    names = {entry.path.rpartition("/")[2]: entry.path for entry in entries}
-    logs = sorted(name for name in names if _FAILED.fullmatch(name))
-    if not logs:
+    path = last_failed_log(entries)
+    if not path:
         return None
-    match = _FAILED.fullmatch(logs[-1])
+    match = _FAILED.fullmatch(path.rpartition("/")[2])
     at = dt.datetime.strptime(match["at"], "%Y%m%dT%H%M%S").replace(tzinfo=dt.UTC).isoformat() if match else ""
     try:
-        log = store.read(names[logs[-1]]).decode("utf-8", "replace")
+        log = store.read(path).decode("utf-8", "replace")
     except OSError:
         log = ""
     return Failure(at, next(_errors_in(log), "its log cannot be read"))
+
+
+def last_failed_log(entries: list[Entry]) -> str:
+    """Return the path of the log of the last generation that raised; "" if there is none."""
+    names = {entry.path.rpartition("/")[2]: entry.path for entry in entries}
+    return names.get(max(filter(_FAILED.fullmatch, names), default=""), "")
 
 
 def _errors_in(log: str) -> Iterator[str]:
@@ -181,12 +156,51 @@ def _errors_in(log: str) -> Iterator[str]:
     yield from (line.strip() for line in lines if line.strip() and not line.startswith((" ", "\t")))
 
 
-def reason_of(store: Store, key: ArtifactKey) -> str:
-    """Return what the log says of why the artifact was made: its first line, if that says more than which one."""
+class Log(NamedTuple):
+    """What the first line of a log says of why something was made.
+
+    Attributes
+    ----------
+    reason : str
+        That, if it says more than which one.
+    nearest : str
+        The first digits of the key of the artifact that it names as the nearest, if it names one.
+    unlike : str
+        What differed from that one.
+    is_first : bool
+        Whether there was none that was near.
+    """
+
+    reason: str = ""
+    nearest: str = ""
+    unlike: str = ""
+    is_first: bool = False
+
+
+def log_of(store: Store, key: ArtifactKey, path: str = "") -> Log:
+    """Return what a log begins with; by default, the one of the artifact under `key`."""
     try:
-        line = store.read(f"{key.folder}/generation.log")[:_LONGEST_LOG].decode("utf-8", "replace").partition("\n")[0]
+        line = store.read(path or f"{key.folder}/generation.log")[:_LONGEST_LOG]
     except OSError:
-        return ""
-    match = _LINE_OF_LOG.match(line)
-    said = match["said"] if match else line
-    return "" if said in ("", f"Generating {key.payload_name} {key}.") else f"its log begins: {said}"
+        return Log()
+    text = line.decode("utf-8", "replace").partition("\n")[0]
+    match = _LINE_OF_LOG.match(text)
+    said = match["said"] if match else text
+    start = f"Generating {key.payload_name} {key}"
+    if said in ("", f"{start}."):
+        return Log(is_first=bool(said))
+    if said.startswith(f"{start} again: "):
+        return Log(f"it was made again: {said.removeprefix(f'{start} again: ').removesuffix('.')}")
+    near = _NEAR.match(said.removeprefix(start)) if said.startswith(start) else None
+    return Log(f"its log begins: {said}", *((near["key"], near["unlike"] or "") if near else ()))
+
+
+def with_prefix(store: Store, payload_name: str, prefix: str) -> ArtifactKey | None:
+    """Return the key of that name that begins like this, if there is one; looked for where that is a list of names."""
+    folder = store.local_path(payload_name)
+    if folder is not None and prefix:
+        with suppress(OSError), os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.startswith(prefix) and os.path.exists(f"{entry.path}/manifest.json"):
+                    return ArtifactKey(entry.name, payload_name)
+    return None

@@ -43,6 +43,7 @@ _BORDERS: Final = {
     "corrupt": "stroke='#d1495b' stroke-width='3'",
     "newer": "stroke='currentColor' stroke-opacity='.7' stroke-dasharray='9 3 2 3'",
     "outdated": "stroke='#c98a1b' stroke-width='2.5'",
+    "code changed": "stroke='#c98a1b' stroke-width='1.5' stroke-dasharray='2 3'",
 }
 
 
@@ -212,6 +213,8 @@ def _tooltip(graph: Graph, node: LineageNode) -> str:
         lines.append(f"{node.state}: {node.problem}" if node.problem else node.state)
     if node.key in graph.outdated:
         lines.append(f"outdated: {graph.outdated[node.key].why}")
+    if node.changed:
+        lines.append(f"code changed: {', '.join(node.changed)}")
     if node.at:
         lines.append(f"made {node.at}")
     if node.size is not None:

@@ -14,6 +14,7 @@ from .._differences import Difference
 from .._text import age, duration, printable, size
 from ..manifest import Manifest
 from .nearest import told
+from .states import REMADE, listed, named
 
 __all__ = ["Explanation", "Failure", "Made", "Neighbour", "State", "Upstream"]
 
@@ -25,15 +26,18 @@ _SHOWN: Final = 10  # differences, changes
 _NAMED: Final = 3  # upstreams of one state
 _LONGEST: Final = 300  # characters of a remark
 
+_HOW_FAR: Final = "{} there; whether it goes far enough shows when it is asked"
 _OF_UPSTREAMS: Final = {
     "missing": ("would be made too", "would be made too"),
     "corrupt": ("is corrupt, and would be made again", "are corrupt, and would be made again"),
     "generating": ("is being made, and would be waited for", "are being made, and would be waited for"),
     "newer": ("was written by a newer persistable", "were written by a newer persistable"),
     "unreachable": ("is out of reach", "are out of reach"),
-    "remade": ("has been made again since, with other content", "have been made again since, with other content"),
+    "extendable": (_HOW_FAR.format("is"), _HOW_FAR.format("are")),
+    "remade": REMADE,
     "grown": ("has grown since", "have grown since"),
     "gone": ("is gone", "are gone"),
+    "unopened": ("was not opened, or not persisted then", "were not opened, or not persisted then"),
     "damaged": ("is corrupt", "are corrupt"),
 }
 """State of an upstream -> what is said of one, and of several."""
@@ -104,12 +108,15 @@ class Neighbour:
         Who made it when, as far as its manifest can be read.
     differences : tuple of Difference
         From it to the artifact that is explained.
+    said : str
+        What differs as a log says it, where the params cannot be compared any more.
     """
 
     key: str
     state: str
     made: Made | None
     differences: tuple[Difference, ...]
+    said: str = ""
 
     def __str__(self) -> str:
         state = "" if self.state == "whole" else f", {self.state}"
@@ -122,6 +129,7 @@ class Neighbour:
             "state": self.state,
             "made": self.made.to_dict() if self.made is not None else None,
             "differences": [difference.to_dict() for difference in self.differences],
+            "said": self.said,
         }
 
 
@@ -134,16 +142,31 @@ class Upstream:
     payload_name, key : str
         Which one.
     state : str
-        ``"whole"``; of what would have to be made: ``"missing"``, ``"corrupt"``, ``"generating"``; of what was used:
-        ``"remade"`` (with other content), ``"grown"``, ``"gone"``, ``"damaged"``; ``"newer"``, ``"unreachable"``.
+        ``"whole"``; of what would have to be made: ``"missing"``, ``"corrupt"``, ``"generating"``, ``"extendable"``
+        (whole, and it shows when it is asked whether it goes far enough); of what was used: ``"remade"`` (with other
+        content), ``"grown"``, ``"gone"``, ``"damaged"``, ``"unopened"``; of both: ``"outdated"`` (made from content
+        that is no more), ``"newer"``, ``"unreachable"``; ``"behind"``: an upstream of an upstream, for its code.
+    role : str
+        The role that it has, or the roles that lead to it: ``feat.raw``.
+    why : str
+        Why it is outdated.
+    changes : tuple of str
+        What has changed in the code of its class since it was made.
     """
 
     payload_name: str
     key: str
     state: str
+    role: str = ""
+    why: str = ""
+    changes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return _named(self.payload_name, self.key)
+        return named(self.payload_name, self.key, self.role)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        return {**vars(self), "changes": list(self.changes)}
 
 
 @dataclass(frozen=True)
@@ -180,6 +203,8 @@ class Explanation:
         For a miss, what it would be made from; for an artifact, what it was made from.
     failed : Failure or None
         The last generation that raised.
+    remedy : str
+        What to make again, in which order, if something is outdated.
     """
 
     state: State
@@ -192,6 +217,7 @@ class Explanation:
     nearest: tuple[Neighbour, ...] = ()
     upstreams: tuple[Upstream, ...] = ()
     failed: Failure | None = None
+    remedy: str = ""
 
     @property
     def one_line(self) -> str:
@@ -209,7 +235,7 @@ class Explanation:
 
     @property
     def _name(self) -> str:
-        return _named(self.payload_name, self.key)
+        return named(self.payload_name, self.key)
 
     def __str__(self) -> str:
         return "\n".join([f"{self._name}: {printable(self.verdict, _LONGEST)}", *self._lines()])
@@ -225,8 +251,10 @@ class Explanation:
         yield from _cut("    ", self.changes)
         yield from (f"  {printable(remark, _LONGEST)}" for remark in self.remarks)
         yield from self._lines_of_nearest()
-        if upstreams := self._of_upstreams():
+        if upstreams := "; ".join(self._of_upstreams()):
             yield f"  upstreams: {upstreams}"
+        if self.remedy:
+            yield f"  to make it from what is there now: {self.remedy}"
         if self.failed is not None:
             yield f"  failed before: {age(self.failed.at)}, {printable(self.failed.error, 200)}"
 
@@ -234,26 +262,43 @@ class Explanation:
         if not self.nearest:
             return
         first, *others = self.nearest
-        label = "nearest" if self.state == "miss" else "nearest before it"
+        label = "nearest" if self.state in ("miss", "failed") else "nearest before it"
         yield f"  {label}: {first}"
         yield from _cut("    ", [str(difference) for difference in first.differences])
-        if first.differences:
+        if first.said:
+            yield f"    {printable(first.said, _LONGEST)} (as its log says)"
+        elif first.differences:
             yield "    everything else is the same"
         else:
             yield "    all that is written down is the same; the class of its params may have had another name"
         for other in others:
             yield f"  near too: {other}: {'; '.join(_cut('', [str(one) for one in other.differences], _NAMED))}"
 
-    def _of_upstreams(self) -> str:
+    def _of_upstreams(self) -> Iterator[str]:
         by_state: dict[str, list[Upstream]] = {}
         for upstream in self.upstreams:
-            by_state.setdefault(upstream.state, []).append(upstream)
+            if upstream.state == "outdated":
+                yield self._of_outdated(upstream)
+            elif upstream.state != "behind":
+                by_state.setdefault(upstream.state, []).append(upstream)
         whole = by_state.pop("whole", [])
-        if whole and not by_state:
-            if self.state == "whole":
-                return "as they were used"
-            return f"{_names(whole)} {'is' if len(whole) == 1 else 'are'} there" if self.state == "miss" else ""
-        return "; ".join(f"{_names(found)} {_OF_UPSTREAMS[state][len(found) > 1]}" for state, found in by_state.items())
+        if self.state != "whole":
+            by_state.pop("unopened", None)  # for one that is loaded, it makes no difference
+        for state, found in by_state.items():
+            yield f"{_names(found)} {_OF_UPSTREAMS[state][len(found) > 1]}"
+        if len(whole) == len(self.upstreams) and whole and self.state == "whole":
+            yield "as they were used"
+        elif whole and self.state == "miss" and not by_state:
+            yield f"{_names(whole)} {'is' if len(whole) == 1 else 'are'} there"
+        if changed := [upstream for upstream in self.upstreams if upstream.changes]:
+            was = "it was" if len(changed) == 1 else "they were"
+            names = listed([named(upstream.payload_name, upstream.key) for upstream in changed])
+            yield f"the code of {names} has changed since {was} made"
+
+    def _of_outdated(self, upstream: Upstream) -> str:
+        if self.state in ("hit", "stale", "whole"):
+            return f"outdated through {named(upstream.payload_name, upstream.key)}: {upstream.why}"
+        return f"{upstream} is there, but outdated: {upstream.why}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON."""
@@ -266,8 +311,9 @@ class Explanation:
             "made": self.made.to_dict() if self.made is not None else None,
             "changes": list(self.changes),
             "nearest": [neighbour.to_dict() for neighbour in self.nearest],
-            "upstreams": [vars(upstream) for upstream in self.upstreams],
+            "upstreams": [upstream.to_dict() for upstream in self.upstreams],
             "failed": vars(self.failed) if self.failed is not None else None,
+            "remedy": self.remedy,
         }
 
     def _repr_html_(self) -> str:
@@ -280,15 +326,8 @@ class Explanation:
         return card(title(self.payload_name, self.key, self.verdict), *lines)
 
 
-def _named(payload_name: str, key: str) -> str:
-    return f"{printable(payload_name, 100)} {printable(key[:8])}"
-
-
 def _names(upstreams: Sequence[Upstream]) -> str:
-    names = [str(upstream) for upstream in upstreams[:_NAMED]]
-    if len(upstreams) > _NAMED:
-        names.append(f"{len(upstreams) - _NAMED} more")
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return listed([str(upstream) for upstream in upstreams], _NAMED)
 
 
 def _cut(indent: str, lines: Sequence[str], most: int = _SHOWN) -> Iterator[str]:

@@ -32,14 +32,16 @@ def heading(graph: Graph) -> str:
     said = [f"{count:,} {state}" for state, count in counts.items() if state != "whole"]
     if graph.outdated:
         said.append(f"{len(graph.outdated):,} outdated")
+    if changed := sum(bool(node.changed) for node in graph.nodes.values()):
+        said.append(f"{changed:,} of code that has changed")
     return ", ".join([_text.amount(len(graph.nodes), "artifact"), *said])
 
 
 def label_of(node: LineageNode, graph: Graph) -> str:
-    """Return one word for what is special about a node: its state, or that it is outdated; "" if nothing is."""
+    """Return what is special about a node, in one word or two; "" if nothing is."""
     if node.state != "whole":
         return node.state
-    return "outdated" if node.key in graph.outdated else ""
+    return "outdated" if node.key in graph.outdated else "code changed" if node.changed else ""
 
 
 def param_lines(node: LineageNode, width: int, count: int) -> list[str]:
@@ -113,7 +115,9 @@ def _said(node: LineageNode, graph: Graph) -> str:
         problem = f": {_text.printable(node.problem, 100)}" if node.problem else ""
         parts.append(f"[{node.state}{problem}]")
     elif node.key in graph.outdated:
-        parts.append(f"[outdated: {_text.printable(graph.outdated[node.key].why, 100)}]")
+        parts.append(f"[outdated: {_text.printable(graph.outdated[node.key].why, 160)}]")
+    if node.changed:
+        parts.append(f"[code changed: {_text.printable(', '.join(node.changed), 100)}]")
     if node.at:
         parts.append(_text.age(node.at))
     if node.size is not None:
@@ -141,7 +145,8 @@ def mermaid(graph: Graph) -> str:
         lines.append(f"    {numbers[upstream]} {arrow}{role} {numbers[dependent]}")
     for label, style in _MERMAID.items():
         if alike := [numbers[key] for key, node in graph.nodes.items() if label_of(node, graph) == label]:
-            lines += [f"    classDef {label} {style}", f"    class {','.join(alike)} {label}"]
+            word = label.replace(" ", "_")
+            lines += [f"    classDef {word} {style}", f"    class {','.join(alike)} {word}"]
     return "\n".join([*lines, ""])
 
 
@@ -151,6 +156,7 @@ _MERMAID: Final = {
     "corrupt": "stroke:#d1495b,stroke-width:3px",
     "newer": "stroke-dasharray:8 3 2 3",
     "outdated": "stroke:#c98a1b,stroke-width:3px",
+    "code changed": "stroke:#c98a1b,stroke-dasharray:2 3",
 }
 
 
@@ -188,6 +194,7 @@ _DOT: Final = {
     "corrupt": ', color="#d1495b", penwidth="3"',
     "newer": ', style="rounded,dashed", peripheries="2"',
     "outdated": ', color="#c98a1b", penwidth="3"',
+    "code changed": ', color="#c98a1b", style="rounded,dotted"',
 }
 
 

@@ -46,7 +46,10 @@ def write_report(
     Raises
     ------
     StoreError
-        If the page cannot be written there.
+        If there is no such store, or the page cannot be written there. A store without artifacts has a page that says
+        so.
+    QueryError
+        If `where` is not understood, or asks for something that no artifact has.
 
     Examples
     --------
@@ -62,9 +65,21 @@ def write_report(
         raise StoreError(f"The report cannot be written to {target}: there is no folder {folder}. Make it first.")
     if target.is_dir():
         raise StoreError(f"The report cannot be written to {target}: it is a folder. Name a file in it.")
-    text = page(report_data(Catalog(data_dir), title=title, payload_name=payload_name, where=where))
-    _replace(target, text)
+    catalog = Catalog(data_dir)
+    _ensure_there_is(catalog.store)
+    _replace(target, page(report_data(catalog, title=title, payload_name=payload_name, where=where)))
     return target
+
+
+def _ensure_there_is(store: Store) -> None:
+    """Raise for a folder that is not there: an empty page would hide a misspelt name. Buckets have no folders."""
+    root = store.local_path("")
+    if root is not None and not (folder := Path(root)).is_dir():
+        found = "is no folder" if folder.exists() else "does not exist"
+        raise StoreError(
+            f"There is nothing to report on: the store {folder} {found}. Check the name; a store is made when "
+            f"something is first persisted in it."
+        )
 
 
 def _replace(target: Path, text: str) -> None:

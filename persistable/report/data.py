@@ -42,7 +42,7 @@ def report_data(
     catalog: Catalog, *, title: str | None = None, payload_name: str | None = None, where: str | None = None
 ) -> dict[str, Any]:
     """Return what a report says of a catalogue, as JSON."""
-    listed = list(catalog.find(payload_name, where))
+    listed = list(catalog.find(payload_name, where, state=None if payload_name or where else "any"))
     records = [*listed, *_upstreams(catalog, listed)] if payload_name or where else listed
     rows = {(record.payload_name, str(record.key)): row for row, record in enumerate(records) if record.key}
     chosen = [f'payload_name == "{payload_name}"'] if payload_name else []
@@ -88,7 +88,7 @@ def _upstreams(catalog: Catalog, listed: Sequence[Record]) -> Iterator[Record]:
 
 def _outdated(catalog: Catalog, rows: Mapping[tuple[str, str], int]) -> tuple[dict[str, Cells], dict[str, Cells]]:
     """Return the roles whose upstream was made again with other content, and those whose upstream is outdated."""
-    from ..lineage.outdated import outdated  # here, because a report of an empty store does without
+    from ..lineage.remade import outdated  # here, because a report of an empty store does without
 
     remade: dict[str, dict[int, bool]] = {}
     through: dict[str, dict[int, bool]] = {}
@@ -161,7 +161,7 @@ def flat(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     Examples
     --------
     >>> dict(flat({"n": 1, "model": {"$Tree": {"depth": 3}}, "odd name": {"a": None}}))
-    {'n': 1, 'model': {'$class': 'Tree'}, 'model.depth': 3, '["odd name"].a': None}
+    {'n': 1, 'model': {'$record': 'Tree'}, 'model.depth': 3, '["odd name"].a': None}
     """
     todo = [("", values, 0)]
     while todo:
@@ -174,7 +174,7 @@ def flat(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
                 yield where, shortened(value)
             else:
                 if mark:
-                    yield where, {"$class": mark}
+                    yield where, {"$record": mark}
                 nested.append((where, inner, depth + 1))
         todo += reversed(nested)
 

@@ -19,7 +19,10 @@ from typing import Any, Final
 
 __all__ = ["page"]
 
-_SCRIPTS: Final = ("dom", "data", "query", "table", "detail", "layout", "graph", "compare", "plot", "app")
+_SCRIPTS: Final = (
+    *("dom", "data", "query", "matching", "table", "detail"),
+    *("layout", "graph", "compare", "scales", "picture", "plot", "app"),
+)
 """In this order: each uses those before it, and what it calls later may be in any."""
 
 _ESCAPES: Final = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}

@@ -25,6 +25,7 @@ from .base import Entry, Store, default_options, remove_tree
 __all__ = ["LocalStore"]
 
 _READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_READ_ANYTHING = _READ | getattr(os, "O_NONBLOCK", 0)  # it may be a pipe that nobody writes to
 _WRITE_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _SMALL = 16_384  # manifests are a few kB; a larger buffer costs more than a second read
 _NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK}
@@ -370,10 +371,12 @@ def as_url(path: str) -> str | None:
 
 
 def _read(path: str) -> bytes:
-    file = os.open(path, _READ)
+    file = os.open(path, _READ_ANYTHING)
     try:
         data = os.read(file, _SMALL)
         if len(data) == _SMALL:  # a file ends where a read returns less than was asked for
+            if not stat.S_ISREG(os.fstat(file).st_mode):  # and a device never
+                raise OSError(errno.EINVAL, "not a regular file", path)
             pieces = [data]
             while piece := os.read(file, 1 << 20):
                 pieces.append(piece)

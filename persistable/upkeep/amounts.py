@@ -30,7 +30,9 @@ def seconds_of(value: float | str) -> float:
     >>> seconds_of("30d"), seconds_of("12h"), seconds_of(1.5)
     (2592000.0, 43200.0, 1.5)
     """
-    return _amount(value, _SECONDS, "a time", "seconds, or a text such as '90s', '45min', '12h', '30d', '2w'")
+    return _amount(
+        value, _SECONDS, ("d", "h"), "a time", "seconds, or a text such as '90s', '45min', '12h', '30d', '2w'"
+    )
 
 
 def bytes_of(value: float | str) -> int:
@@ -46,12 +48,17 @@ def bytes_of(value: float | str) -> int:
     >>> bytes_of("1.5GB"), bytes_of("1MiB"), bytes_of(12)
     (1500000000, 1048576, 12)
     """
-    return int(_amount(value, _BYTES, "a size", "bytes, or a text such as '500kB', '500MB', '1.5GB', '1GiB'"))
+    return int(
+        _amount(value, _BYTES, ("MB", "GB"), "a size", "bytes, or a text such as '500kB', '500MB', '1.5GB', '1GiB'")
+    )
 
 
-def _amount(value: float | str, units: dict[str, int], what: str, expected: str) -> float:
+def _amount(value: float | str, units: dict[str, int], examples: tuple[str, str], what: str, expected: str) -> float:
     if isinstance(value, str):
         match = _AMOUNT.fullmatch(value)
+        if match and not match[2]:
+            number, (unit, other) = match[1], examples
+            raise ValueError(f"{value!r} has no unit. Write it with one: '{number}{unit}', '{number}{other}'.")
         by_name = {unit.casefold(): factor for unit, factor in units.items()}
         if match and match[2].casefold() in by_name:
             return float(match[1]) * by_name[match[2].casefold()]

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+import stat
+from collections.abc import Iterator
 from typing import NamedTuple
 
+from ..exceptions import StoreError
 from ..keys import ArtifactKey
 from ..stores import Entry, Store
 
@@ -35,13 +40,39 @@ class Contents(NamedTuple):
 def contents_of(store: Store, payload_name: str | None = None) -> Contents:
     """Return all files of a store, or those of the artifacts of one payload name."""
     found = Contents({}, [], [])
-    for entry in store.list(payload_name or ""):
+    for entry in _entries(store, payload_name or "", 3):
         match = _FOLDER.match(entry.path)
         if match is None:
             (found.persistable_1 if _PERSISTABLE_1.fullmatch(entry.path) else found.foreign).append(entry)
             continue
         found.folders.setdefault(match[0], []).append(entry)
     return found
+
+
+def _entries(store: Store, folder: str, depth: int) -> Iterator[Entry]:
+    """Yield all files below a folder; of a folder that may not be entered, that itself, as a file without size."""
+    try:
+        yield from list(store.list(folder))
+        return
+    except StoreError:
+        local = store.local_path(folder)
+        if local is None or not os.path.isdir(local) or (not folder and not _can_be_listed(local)):
+            raise
+        children = sorted(os.listdir(local)) if depth and _can_be_listed(local) else []
+    if folder and not children:
+        yield Entry(folder, 0, os.lstat(local).st_mtime)
+    for child in children:
+        path = f"{folder}/{child}".lstrip("/")
+        with contextlib.suppress(FileNotFoundError):  # removed since
+            status = os.lstat(f"{local}/{child}")
+            if stat.S_ISDIR(status.st_mode):
+                yield from _entries(store, path, depth - 1)
+            else:
+                yield Entry(path, status.st_size, status.st_mtime)
+
+
+def _can_be_listed(local: str) -> bool:
+    return os.access(local, os.R_OK | os.X_OK)
 
 
 def is_empty_folder(folder: str, entry: Entry) -> bool:

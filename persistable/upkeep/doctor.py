@@ -17,56 +17,69 @@ from typing import TYPE_CHECKING, Final
 from .._integrity import new_token
 from .._leases import holder_of
 from .._mounts import NETWORK_FILE_SYSTEMS, file_system
-from .._text import amount, duration, size
+from .._text import amount, duration, printable, size
 from ..exceptions import PersistableError
 from ..keys import ArtifactKey
-from ..stores import Store, store_for
+from ..stores import Store
+from .asked import Place, store_of
 from .drives import fault, of_drive, ok, warning
-from .verify import Finding
+from .findings import Finding, Findings
 
 if TYPE_CHECKING:
     from ..catalog.records import Record
-    from ..stores import DataDir
-    from .pruning import Leftover
+    from .leftovers import Leftover
 
-__all__ = ["diagnose"]
+__all__ = ["diagnose", "findings_of"]
 
 _CLOCKS_APART: Final = 5.0  # seconds; ages of files are compared with each other, so that no result depends on it
 _NAMED: Final = 5  # findings of one kind that are told one by one
 _OLD_LEASE: Final = 7 * 86_400.0
 _BAD: Final = {
     "corrupt": "load_generate() makes it again; `persistable rm` removes it. Is the disk sound?",
-    "newer": "pip install --upgrade persistable, on this machine.",
+    "newer": "Upgrade persistable on this machine: pip install --upgrade persistable",
 }
 """State of an artifact -> what to do about it."""
 
 _REFUSED: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
-def diagnose(data_dir: DataDir) -> Iterator[Finding]:
+def diagnose(place: Place) -> Findings:
     """Examine a place for artifacts.
 
     Parameters
     ----------
-    data_dir : str, path or Store
-        Which one.
+    place : path, str, Store or Catalog
+        Which one: a folder, a URL, a store, or its catalogue.
 
-    Yields
+    Returns
+    -------
+    Findings
+        What is fine, too: its `level` is "ok", "warning" or "fault", and its `remedy` says what to do. A place that
+        cannot be used is a finding, and no error.
+
+    Raises
     ------
-    Finding
-        What is fine, too: its `level` is "ok", "warning" or "fault", and its `remedy` says what to do.
+    TypeError
+        If `place` is none.
 
     Examples
     --------
     >>> import tempfile
-    >>> findings = list(diagnose(tempfile.mkdtemp()))
+    >>> findings = diagnose(tempfile.mkdtemp())
     >>> print(findings[0].level, findings[0].problem)
     ok the place can be reached and listed
+    >>> bool(findings.faults)
+    False
     """
+    return Findings(findings_of(place))
+
+
+def findings_of(place: Place) -> Iterator[Finding]:
+    """Yield what :func:`diagnose` returns, as it is found."""
     try:
-        store = store_for(data_dir)
+        store = store_of(place)
     except (PersistableError, OSError, ValueError) as error:
-        yield fault(str(data_dir), f"the place cannot be used: {error}", "Mend the URL, or install what is missing.")
+        yield fault(str(place), f"the place cannot be used: {error}", "Mend the URL, or install what is missing.")
         return
     reach = _reach(store)
     yield reach
@@ -214,7 +227,7 @@ def _entries(store: Store) -> Iterator[Finding]:
         yield from _bad(store, {state: records[state] for state in _BAD})
         yield from _leases(store, [*records["generating"], *records["failed"], *records["unfinished"]])
         yield _leftovers(store, plan(catalog).leftovers)
-    except (PersistableError, OSError) as error:
+    except Exception as error:  # the doctor is asked when something is wrong
         yield fault(store.url, f"what lies there cannot be read: {error}", "Mend the cause, and look again.")
 
 
@@ -238,7 +251,7 @@ def _index(store: Store) -> Finding:
 def _bad(store: Store, records: Mapping[str, list[Record]]) -> Iterator[Finding]:
     for state, found in records.items():
         for record in found[:_NAMED]:
-            problem = f"{state}: {record.problem}"
+            problem = f"{state}: {record.problem.removesuffix(' Upgrade it.')}"
             yield Finding(record.path, record.key, record.payload_name, "warning", problem, _BAD[state])
         if len(found) > _NAMED:
             more = amount(len(found) - _NAMED, f"further {state} artifact")
@@ -250,7 +263,12 @@ def _bad(store: Store, records: Mapping[str, list[Record]]) -> Iterator[Finding]
 def _leases(store: Store, records: list[Record]) -> Iterator[Finding]:
     alive = 0
     for record in records:
-        holder = holder_of(store, ArtifactKey(record.key, record.payload_name))
+        try:
+            holder = holder_of(store, ArtifactKey(record.key, record.payload_name))
+        except Exception as error:  # a lease may say anything, and the others are to be looked at all the same
+            problem = f"its lease makes no sense ({type(error).__name__}: {printable(error, 200)})"
+            yield Finding(record.path, record.key, record.payload_name, "warning", problem, "Remove it: persistable rm")
+            continue
         if holder is None:
             continue
         what = f"{holder.owner} has been generating it since {holder.since or 'an unknown time'}"

@@ -15,7 +15,7 @@ from .._mounts import NETWORK_FILE_SYSTEMS, file_system, mount_options
 from .._text import amount, duration, size
 from ..exceptions import PersistableError
 from ..stores import Store
-from .verify import Finding
+from .findings import Finding
 
 __all__ = ["fault", "of_drive", "ok", "warning"]
 

@@ -13,10 +13,11 @@ from typing import NamedTuple
 from .. import artifacts
 from .._leftovers import Unit, swept, units_of
 from .._text import duration
-from ..exceptions import ArtifactCorruptError, PersistableError
+from ..exceptions import ArtifactCorruptError
 from ..keys import ArtifactKey
 from ..stores import Entry, Store
 from .contents import contents_of, is_empty_folder, key_in
+from .irregular import link_on_the_way
 
 __all__ = ["Leftover", "is_young", "left_over", "leftovers_in", "remove_empty"]
 
@@ -60,11 +61,17 @@ class Leftover(NamedTuple):
 def leftovers_in(store: Store, payload_name: str | None, now: float) -> Iterator[Leftover]:
     """Yield what was left over in a store, or in the folders of one payload name."""
     for folder, entries in sorted(contents_of(store, payload_name).folders.items()):
-        yield from _left_in(store, folder, entries, now)
+        try:
+            found = list(_left_in(store, folder, entries, now))
+        except Exception:  # whatever is odd about one folder: it stays, and the others are looked at
+            continue
+        yield from found
 
 
 def _left_in(store: Store, folder: str, entries: list[Entry], now: float) -> Iterator[Leftover]:
     key = key_in(folder)
+    if link_on_the_way(store, key) is not None:
+        return  # what it leads to is cleaned up where it is
     units, foreign = units_of(folder, entries)
     for unit in left_over(store, key, units, now):
         yield Leftover(
@@ -82,7 +89,10 @@ def _left_in(store: Store, folder: str, entries: list[Entry], now: float) -> Ite
 
 
 def left_over(store: Store, key: ArtifactKey, units: Mapping[str, Unit], now: float) -> list[Unit]:
-    """Return what is left over in a folder, as far as that can be told without writing."""
+    """Return what is left over in a folder, as far as that can be told without writing.
+
+    That is for a plan: what it holds is looked at again, under a lease, right before it goes.
+    """
     before = now - store.leftovers_after
     found = [unit for unit in swept(units, None, before) if not unit.name.endswith(".cloud.json")]
     kinds = Counter(unit.kind for unit in units.values())
@@ -100,7 +110,7 @@ def left_over(store: Store, key: ArtifactKey, units: Mapping[str, Unit], now: fl
         named = artifacts.read_manifest(store, key).payload["file"]
     except ArtifactCorruptError:  # which of the payloads it named is not known
         return [unit for unit in found if unit.kind != "payload"]
-    except PersistableError:  # newer; or gone since it was listed
+    except Exception:  # newer; cannot be read; gone since it was listed; or odd: it stays, and the others are told of
         return []
     return [unit for unit in found if unit.name != named]
 
@@ -110,14 +120,17 @@ def is_young(unit: Unit, now: float, store: Store) -> bool:
     return now - unit.modified <= store.leftovers_after
 
 
-def remove_empty(folder: str, top: str | None) -> bool:
+def remove_empty(store: Store, path: str, key: ArtifactKey) -> bool:
     """Remove an empty folder, and those above it that are empty then: what is not empty, no system removes."""
+    folder, top = store.local_path(path), store.local_path(key.payload_name)
+    if folder is None or top is None or link_on_the_way(store, key) is not None:
+        return False
     try:
         os.rmdir(folder)
     except OSError:
         return False
     above = os.path.dirname(folder.rstrip("/"))
-    while top is not None and above.startswith(top):
+    while above.startswith(top):
         try:
             os.rmdir(above)
         except OSError:

@@ -1,223 +1,42 @@
 """Prune a store: plan what can go, look at the plan, carry it out.
 
-A plan is a list, and removes nothing. When it is carried out, each entry is looked at once more, under the artifact's
-lease and by the clock of the store: what has changed since stays, with the reason, and so does what cannot be removed.
-What is not known is in no plan: files of others, artifacts of a newer persistable, or of persistable 1.x.
+A plan is a list, and removes nothing (:mod:`persistable.upkeep.plans`). What is not known is in no plan: files of
+others, artifacts of a newer persistable, or of persistable 1.x.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterable
 
-from .._leftovers import Unit
-from .._text import age, amount, duration, printable, size, table
-from ..exceptions import ArtifactCorruptError, ArtifactNotFoundError, PersistableError
-from ..keys import ArtifactKey
-from ..manifest import Manifest
+from .._text import age, amount, duration, size
+from ..catalog import Catalog, Record
+from ..exceptions import ArtifactCorruptError, ArtifactNotFoundError
+from ..keys import ArtifactKey, is_artifact
 from ..stores import Store
+from . import plans
 from .amounts import bytes_of, seconds_of
+from .asked import Place, catalog_of, key_of
+from .irregular import link_on_the_way
 from .last_use import last_use, require_access_times
-from .leftovers import Leftover, is_young, leftovers_in, remove_empty
-from .removal import Changed, Left, clean, remove_unless
+from .leftovers import leftovers_in
+from .plans import Plan, Planned
 
-if TYPE_CHECKING:
-    from ..catalog import Catalog, Record
-    from .verify import Progress
+__all__ = ["plan"]
 
-__all__ = ["Leftover", "Outcome", "Plan", "Planned", "plan"]
-
-_YOUNG = 3600.0
-"""Seconds for which an artifact stays in any case: who has just made it is about to use it."""
-
-
-class Planned(NamedTuple):
-    """An artifact that is to go, and why."""
-
-    record: Record
-    reason: str
-
-
-class Outcome(NamedTuple):
-    """What became of one entry of a plan.
-
-    Attributes
-    ----------
-    path : str
-        Relative to the root of the store: the folder of an artifact, or a file that was left over.
-    key : ArtifactKey
-        Which artifact it is, or in whose folder it was.
-    removed : bool
-        Whether it went.
-    bytes : int
-        How much room that has made.
-    note : str
-        Why it stays, or what is left of it; "" if there is nothing to say.
-    """
-
-    path: str
-    key: ArtifactKey
-    removed: bool
-    bytes: int
-    note: str = ""
-
-
-class Plan:
-    """What :func:`plan` has found. It removes nothing until :meth:`carry_out` is called, and iterated over.
-
-    Attributes
-    ----------
-    artifacts : tuple of Planned
-        Artifacts to be removed, the newest first: what was made from others goes before them.
-    leftovers : tuple of Leftover
-        What was left over.
-    spared : dict of str to int
-        Why artifacts stay that meet the conditions -> how many.
-    """
-
-    def __init__(
-        self,
-        store: Store,
-        artifacts: Iterable[Planned],
-        leftovers: Iterable[Leftover],
-        spared: Mapping[str, int],
-        unused_for: float | None = None,
-    ) -> None:
-        self.store = store
-        self.artifacts = tuple(artifacts)
-        self.leftovers = tuple(leftovers)
-        self.spared = dict(spared)
-        self._unused_for = unused_for
-
-    @property
-    def bytes(self) -> int:
-        """How much room the plan makes, at least: of artifacts, the payloads."""
-        return sum(record.size or 0 for record, _ in self.artifacts) + sum(entry.bytes for entry in self.leftovers)
-
-    def __len__(self) -> int:
-        return len(self.artifacts) + len(self.leftovers)
-
-    def __repr__(self) -> str:
-        return (
-            f"<Plan for {self.store.url}: {amount(len(self.artifacts), 'artifact')}, "
-            f"{amount(len(self.leftovers), 'leftover')}, {size(self.bytes)}>"
-        )
-
-    def __str__(self) -> str:
-        if not self:
-            lines = [f"There is nothing to be removed from {printable(self.store.url)}."]
-        else:
-            lines = [
-                f"To be removed from {printable(self.store.url)}: {amount(len(self.artifacts), 'artifact')} and "
-                f"{amount(len(self.leftovers), 'leftover')}, {size(self.bytes)}."
-            ]
-        rows = [
-            [f"{record.payload_name} {record.key[:8]}", size(record.size or 0), reason]
-            for record, reason in self.artifacts
-        ]
-        rows += [[_short(entry), size(entry.bytes), entry.reason] for entry in self.leftovers]
-        if rows:
-            lines += [f"  {line}" for line in table(["", "size", "why"], rows, right=[1])[1:]]
-        lines += [f"Not removed: {amount(count, 'artifact')}, {reason}." for reason, count in self.spared.items()]
-        return "\n".join(lines)
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the plan as JSON can hold it."""
-        return {
-            "store": self.store.url,
-            "bytes": self.bytes,
-            "artifacts": [{**record.to_dict(), "reason": reason} for record, reason in self.artifacts],
-            "leftovers": [
-                {"path": entry.path, "kind": entry.kind, "bytes": entry.bytes, "reason": entry.reason}
-                for entry in self.leftovers
-            ],
-            "spared": self.spared,
-        }
-
-    def carry_out(self, progress: Progress | None = None) -> Iterator[Outcome]:
-        """Remove what is planned, one entry after the other, and yield what became of each.
-
-        What has changed since the plan was made, is being made, or cannot be removed, stays, and the others go on.
-
-        Parameters
-        ----------
-        progress : callable, optional
-            Called with how many entries are done, and how many there are in all.
-        """
-        for done, outcome in enumerate(self._carried_out(), start=1):
-            if progress is not None:
-                progress(done, len(self))
-            yield outcome
-
-    def _carried_out(self) -> Iterator[Outcome]:
-        for record, _ in self.artifacts:
-            yield self._remove(record)
-        by_folder: dict[str, list[Leftover]] = {}
-        for entry in self.leftovers:
-            by_folder.setdefault(entry.key.folder, []).append(entry)
-        for entries in by_folder.values():
-            yield from self._clean(entries)
-
-    def _remove(self, record: Record) -> Outcome:
-        key = ArtifactKey(record.key, record.payload_name)
-
-        def objection(manifest: Manifest | None, units: Mapping[str, Unit], now: float) -> str:
-            if not _is_same(record, manifest) or "manifest.json" not in units:
-                return "it has been made again, or removed, since"
-            if now - units["manifest.json"].modified < _YOUNG:
-                return "it is younger than an hour"
-            if self._unused_for is not None and now - last_use(self.store, key.folder) < self._unused_for:
-                return "it has been used since"
-            return ""
-
-        try:
-            removed = remove_unless(self.store, key, objection)
-        except ArtifactNotFoundError:
-            return Outcome(key.folder, key, False, 0, "it is gone already")
-        except (Changed, PersistableError) as error:
-            return Outcome(key.folder, key, False, 0, str(error))
-        return Outcome(key.folder, key, True, removed.bytes, _note(removed.left))
-
-    def _clean(self, entries: list[Leftover]) -> Iterator[Outcome]:
-        """Clean one folder up; only what was planned, as far as it is still left over."""
-        key = entries[0].key
-        files = {entry.path[len(key.folder) + 1 :]: entry for entry in entries if entry.kind != "folder"}
-        note, gone = "it is gone already, or not left over any more", set(files)
-        try:
-            if any(entry.kind == "artifact" for entry in entries):
-                removed = remove_unless(self.store, key, self._is_alive)
-                note, gone = _note(removed.left), gone - {left.path[len(key.folder) + 1 :] for left in removed.left}
-            elif files:
-                gone = clean(self.store, key, files)
-        except (Changed, PersistableError) as error:
-            note, gone = str(error), set()
-        for name, entry in files.items():
-            yield Outcome(
-                entry.path, key, name in gone, entry.bytes if name in gone else 0, "" if name in gone else note
-            )
-        for entry in entries:
-            if entry.kind == "folder":
-                local = self.store.local_path(entry.path)
-                removed_now = local is not None and remove_empty(local, self.store.local_path(key.payload_name))
-                yield Outcome(entry.path, key, removed_now, 0, "" if removed_now else "it is not empty any more")
-
-    def _is_alive(self, manifest: Manifest | None, units: Mapping[str, Unit], now: float) -> str:
-        """Return why what was half made is to stay, after all."""
-        if "manifest.json" in units:
-            return "it has been made since"
-        young = [unit for unit in units.values() if unit.kind != "lease" and is_young(unit, now, self.store)]
-        return "somebody is at work on it" if young else ""
+_LOOK_AGAIN = 5.0
+"""Seconds after which the store is looked at again while a plan is carried out; at a folder, that is done each time."""
 
 
 def plan(
-    catalog: Catalog,
+    place: Place,
     *,
     older_than: float | str | None = None,
     larger_than: float | str | None = None,
     unused_for: float | str | None = None,
-    keep: Iterable[str] = (),
+    keep: str | Record | Iterable[str | Record] = (),
     unreachable: bool = False,
     leftovers: bool = True,
     payload_name: str | None = None,
@@ -230,8 +49,8 @@ def plan(
 
     Parameters
     ----------
-    catalog : Catalog
-        What the store holds.
+    place : path, str, Store or Catalog
+        Which one: a folder, a URL, a store, or its catalogue.
     older_than : float or str, optional
         Made so long ago: seconds, or ``"12h"``, ``"30d"``, ``"2w"``.
     larger_than : float or str, optional
@@ -240,8 +59,8 @@ def plan(
         With a payload that has not been read for so long. Only for folders whose file system notes that: on most
         (mounted with ``relatime``) it does so at most once in 24 hours, and never with ``noatime``. Over NFS, what a
         machine serves from its own memory leaves no trace, and what a ``cache_dir`` serves neither.
-    keep : iterable of str
-        What stays, with all that it was made from: payload names, or beginnings of keys.
+    keep : str, Record, or iterable of these
+        What stays, with all that it was made from: payload names, keys, beginnings of keys, or records.
     unreachable : bool
         What is neither kept, nor was used to make what is kept. Needs `keep`.
     leftovers : bool
@@ -265,17 +84,20 @@ def plan(
         If the store does not tell when a payload was last read, and `unused_for` asks for that.
     ArtifactNotFoundError, AmbiguousKeyError
         If what is to be kept is not there, or is not one.
+    TypeError
+        If `place` is no place, or `keep` names nothing.
     ArtifactCorruptError
         If what is kept is damaged, so that there is no telling what it was made from.
 
     Examples
     --------
     >>> import tempfile
-    >>> from persistable.catalog import Catalog
-    >>> print(plan(Catalog(tempfile.mkdtemp()), older_than="30d"))  # doctest: +ELLIPSIS
+    >>> print(plan(tempfile.mkdtemp(), older_than="30d"))  # doctest: +ELLIPSIS
     There is nothing to be removed from ...
     """
-    keep = [keep] if isinstance(keep, str) else list(keep)
+    catalog = catalog_of(place)
+    catalog.refresh()  # at a bucket, one that lives long has looked a minute ago
+    keep = [keep] if isinstance(keep, str | Record) else list(keep)
     if unreachable and not keep:
         raise ValueError(
             "unreachable=True asks for what nothing that is kept was made from: say with keep= what that is."
@@ -298,19 +120,26 @@ def plan(
         for record in catalog.find(payload_name, where, sort="-at"):
             if record.state not in ("whole", "corrupt"):
                 continue
-            reasons = [test(record) for test in tests]
+            try:
+                reasons = [test(record) for test in tests]
+            except Exception:  # a manifest may hold anything, and the others are to be judged all the same
+                spared["of which there is no telling: its manifest says what makes no sense"] += 1
+                continue
             if not all(reasons):
                 continue
             if _id(record) in kept:
-                spared["which is kept, or which that was made from"] += 1
-            elif now - record.modified < _YOUNG:
-                spared["which is younger than an hour"] += 1
+                spared["kept, or used to make what is kept"] += 1
+            elif now - record.modified < plans.YOUNG:
+                spared["younger than an hour"] += 1
+            elif link_on_the_way(store, ArtifactKey(record.key, record.payload_name)) is not None:
+                spared["behind a link to elsewhere"] += 1
             else:
                 words = ["damaged"] if record.state == "corrupt" else []
                 words += [reason for reason in reasons if reason] or [f"made {age(record.at)}"]
                 found.append(Planned(record, "; ".join(words)))
     left = leftovers_in(store, payload_name, now) if leftovers else ()
-    return Plan(store, _with_dependents(catalog, found), left, spared, seconds_unused)
+    needed = _needed(catalog, keep) if keep else lambda key: ""
+    return Plan(store, _with_dependents(catalog, found), left, spared, seconds_unused, needed)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -323,7 +152,7 @@ def _older_than(seconds: float, now: float) -> Callable[[Record], str | None]:
     def test(record: Record) -> str | None:
         try:
             made = dt.datetime.fromisoformat(record.at or "").timestamp()
-        except ValueError:  # damaged
+        except (ValueError, OverflowError, OSError):  # damaged, or before and after all time
             made = record.modified
         return f"made {age(dt.datetime.fromtimestamp(made, dt.UTC))}" if now - made >= seconds else None
 
@@ -346,15 +175,15 @@ def _id(record: Record) -> tuple[str, str]:
     return record.payload_name, str(record.key)
 
 
-def _reachable(catalog: Catalog, keep: Iterable[str]) -> set[tuple[str, str]]:
+def _reachable(catalog: Catalog, keep: Iterable[str | Record]) -> set[tuple[str, str]]:
     """Return what is to be kept, and all that it was made from."""
     todo: list[tuple[str, str]] = []
     names = set(catalog.names())
     for word in keep:
-        if word in names:
+        if isinstance(word, str) and word in names:
             todo += [_id(record) for record in catalog.find(word)]
         else:
-            key = catalog.resolve(word)
+            key = key_of(catalog, word)
             todo.append((key.payload_name, str(key)))
     if not todo:
         return set()
@@ -366,14 +195,55 @@ def _reachable(catalog: Catalog, keep: Iterable[str]) -> set[tuple[str, str]]:
         kept.add(this)
         if (record := records.get(this)) is None:
             continue  # an upstream that lies elsewhere
-        if record.state in ("corrupt", "newer"):
+        if record.state in ("corrupt", "newer") or not _says_its_upstreams(record):
+            problem = record.problem or "its manifest names upstreams in another way than ours do"
             raise ArtifactCorruptError(
-                f"{record.payload_name} {record.key} is to be kept, and cannot be read ({record.problem}), so that "
+                f"{record.payload_name} {record.key} is to be kept, and cannot be read ({problem}), so that "
                 f"there is no telling what it was made from. Make it again, or keep its upstreams by name, and not it.",
                 str(record.key),
             )
-        todo += [(upstream.payload_name, upstream.key) for upstream in record.dependencies.values()]
+        todo += _upstreams(record)
     return kept
+
+
+def _upstreams(record: Record) -> list[tuple[str, str]]:
+    """Return what an artifact was made from, as far as that can be in any store."""
+    named = [(upstream.payload_name, upstream.key) for upstream in record.dependencies.values()]
+    return [(name, key) for name, key in named if is_artifact(name, key)]
+
+
+def _says_its_upstreams(record: Record) -> bool:
+    return len(_upstreams(record)) == len(record._section("dependencies"))
+
+
+def _needed(catalog: Catalog, keep: Iterable[str | Record]) -> Callable[[ArtifactKey], str]:
+    """Return what says, right before an artifact goes, whether what is kept has been made from it since the plan."""
+    names = {word for word in keep if isinstance(word, str)} & set(catalog.names())
+    keys = {_id_of(key_of(catalog, word)) for word in keep if not (isinstance(word, str) and word in names)}
+    looked = float("-inf")
+
+    def needed(key: ArtifactKey) -> str:
+        nonlocal looked
+        if time.monotonic() - looked > _LOOK_AGAIN:
+            catalog.refresh()
+            looked = time.monotonic()
+        seen: set[tuple[str, str]] = set()
+        todo = [key]
+        while todo:
+            this = todo.pop()
+            if _id_of(this) in keys or this.payload_name in names:
+                return "it is kept, or something that is kept has been made from it since"
+            with contextlib.suppress(ArtifactNotFoundError):  # gone since, and no longer a way to what is kept
+                made_from_it = [ArtifactKey(record.key, record.payload_name) for record in catalog.dependents(this)]
+                todo += [key for key in made_from_it if _id_of(key) not in seen]
+                seen |= {_id_of(key) for key in made_from_it}
+        return ""
+
+    return needed
+
+
+def _id_of(key: ArtifactKey) -> tuple[str, str]:
+    return key.payload_name, str(key)
 
 
 def _with_dependents(catalog: Catalog, found: list[Planned]) -> list[Planned]:
@@ -382,10 +252,10 @@ def _with_dependents(catalog: Catalog, found: list[Planned]) -> list[Planned]:
         return found
     goes = {_id(record) for record, _ in found}
     used = Counter(
-        (upstream.payload_name, upstream.key)
+        upstream
         for record in catalog
         if record.state == "whole" and _id(record) not in goes
-        for upstream in record.dependencies.values()
+        for upstream in _upstreams(record)
     )
     return [
         planned._replace(
@@ -395,19 +265,3 @@ def _with_dependents(catalog: Catalog, found: list[Planned]) -> list[Planned]:
         else planned
         for planned in found
     ]
-
-
-def _is_same(record: Record, manifest: Manifest | None) -> bool:
-    """Return whether a manifest is still the one that a plan was made from."""
-    if manifest is None or record.state == "corrupt":
-        return manifest is None and record.state == "corrupt"
-    return (manifest.payload["digest"], manifest.generated.get("at")) == (record.digest, record.at)
-
-
-def _note(left: Iterable[Left]) -> str:
-    return "; ".join(f"{path}: {reason}" for path, reason in left)
-
-
-def _short(entry: Leftover) -> str:
-    name = entry.path[len(entry.key.folder) + 1 :]
-    return f"{entry.key.payload_name} {entry.key[:8]} {name or 'folder'}"

@@ -7,11 +7,14 @@ their process; and while that takes long, they write into the journal.
 from __future__ import annotations
 
 import json
+import os
+import stat
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .._leftovers import Unit
 from .._processes import is_dead
+from .._text import printable
 from ..exceptions import LeaseTimeoutError
 from ..keys import ArtifactKey
 from ..stores import Store
@@ -32,13 +35,30 @@ def require_idle(store: Store, key: ArtifactKey, units: Mapping[str, Unit], now:
         return
     manifest = units.get("manifest.json")
     is_over = manifest is not None and manifest.modified >= journal.modified
-    for worker, runs in _workers(store.read(f"{key.folder}/journal.log")):
-        if (runs or (worker and not is_over)) and not is_dead(worker):
-            who = f"process {worker['pid']} on {worker['host']}" if {"pid", "host"} <= worker.keys() else "somebody"
+    for worker, runs in _workers(_content(store, f"{key.folder}/journal.log")):
+        if (runs or (worker and not is_over)) and not _is_dead(worker):
+            known = {"pid", "host"} <= worker.keys()
+            who = printable(f"process {worker['pid']} on {worker['host']}", 200) if known else "somebody"
             raise LeaseTimeoutError(
                 f"{key.payload_name} {key} in {store.url} is not removed: {who} is working on this study, or was less "
                 f"than {_BEATS * store.time_to_live:.0f} s ago. Wait until it has ended, or end that process."
             )
+
+
+def _content(store: Store, path: str) -> bytes:
+    """Return a journal; nothing if it has gone since it was listed, or is none: a link, or a pipe."""
+    local = store.local_path(path)
+    try:
+        return b"" if local is not None and not stat.S_ISREG(os.lstat(local).st_mode) else store.read(path)
+    except FileNotFoundError:
+        return b""
+
+
+def _is_dead(worker: Mapping[str, Any]) -> bool:
+    try:
+        return is_dead(worker)
+    except (ValueError, LookupError, OverflowError):  # a journal may say anything
+        return False
 
 
 def _workers(journal: bytes) -> Iterator[tuple[Mapping[str, Any], bool]]:
@@ -59,8 +79,8 @@ def _workers(journal: bytes) -> Iterator[tuple[Mapping[str, Any], bool]]:
                 owner, state = None, entry["state"]
             else:
                 continue
-        except (ValueError, KeyError, TypeError, AttributeError):
-            continue  # torn, or of a newer Optuna
-        before, runs = owners.get(trial, ({}, True))
+            before, runs = owners.get(trial, ({}, True))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            continue  # torn, of a newer Optuna, or of somebody else
         owners[trial] = (owner if isinstance(owner, dict) else before, runs if state is None else state == _RUNNING)
     return iter(owners.values())

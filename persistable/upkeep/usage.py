@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from .. import _html
 from .._leftovers import units_of
 from .._text import printable, size, table
+from .asked import Place, store_of
 from .contents import contents_of, key_in
 from .leftovers import left_over
 
-if TYPE_CHECKING:
-    from ..catalog import Catalog
-
 __all__ = ["OfName", "Usage", "usage"]
+
+
+_HEADER: Final = ("", "artifacts", "payloads", "beside them", "left over", "not ours", "total")
+_NUMBERS: Final = range(1, 7)
 
 
 class OfName(NamedTuple):
@@ -78,50 +81,61 @@ class Usage(NamedTuple):
         return {**self._asdict(), "names": rows}
 
     def __str__(self) -> str:
-        header = ["", "artifacts", "payloads", "beside them", "left over", "not ours", "total"]
-        rows = [
+        lines = table(_HEADER, self._rows(), right=_NUMBERS) if self.names else []
+        return "\n".join([*lines, *self._remarks()])
+
+    def _repr_html_(self) -> str:
+        shown = _html.rows(_HEADER, self._rows(), right=_NUMBERS) if self.names else ""
+        remarks = "".join(f"<div>{_html.escape(line)}</div>" for line in self._remarks())
+        return _html.card(_html.title("Usage", remark=self.url), shown, remarks)
+
+    def _rows(self) -> list[list[str]]:
+        return [
             [row.payload_name, f"{row.artifacts:,}", *(size(number) for number in (*row[2:], row.total))]
             for row in (*self.names, *([self.total] if len(self.names) > 1 else ()))
         ]
-        lines = (
-            table(header, rows, right=range(1, 7)) if rows else [f"There are no artifacts in {printable(self.url)}."]
-        )
-        outside = [f"{size(number)} {of}" for number, of in self._outside() if number]
-        if outside:
+
+    def _remarks(self) -> list[str]:
+        """Return what is to be said below the table."""
+        lines = [] if self.names else [f"There are no artifacts in {printable(self.url)}."]
+        if outside := [f"{size(number)} {of}" for number, of in self._outside() if number]:
             lines.append(f"Beside the artifacts: {', '.join(outside)}.")
         if self.free is not None and self.capacity is not None:
             lines.append(f"Free on its drive: {size(self.free)} of {size(self.capacity)}.")
-        left = self.total.leftovers
-        if left:
+        if left := self.total.leftovers:
             lines.append(f"persistable prune removes what is left over: {size(left)}.")
-        return "\n".join(lines)
+        return lines
 
     def _outside(self) -> tuple[tuple[int, str], ...]:
         return (self.persistable_1, "of persistable 1.x"), (self.foreign, "not ours")
 
 
-def usage(catalog: Catalog) -> Usage:
+def usage(place: Place) -> Usage:
     """Return what takes the room in a store. Every file of it is listed, and none is opened but for doubtful manifests.
 
     Parameters
     ----------
-    catalog : Catalog
-        What the store holds.
+    place : path, str, Store or Catalog
+        Which one: a folder, a URL, a store, or its catalogue.
+
+    Raises
+    ------
+    TypeError
+        If `place` is none.
 
     Examples
     --------
     >>> import tempfile
     >>> from persistable import Persistable
-    >>> from persistable.catalog import Catalog
     >>> class SquaresP(Persistable):
     ...     def _generate_payload(self):
     ...         return [1, 4, 9]
     >>> folder = tempfile.mkdtemp()
     >>> _ = SquaresP(folder, None, payload_name="squares").load_generate()
-    >>> [(row.payload_name, row.artifacts, row.payloads) for row in usage(Catalog(folder)).names]
+    >>> [(row.payload_name, row.artifacts, row.payloads) for row in usage(folder).names]
     [('squares', 1, 22)]
     """
-    store, now = catalog.store, time.time()
+    store, now = store_of(place), time.time()
     contents = contents_of(store)
     names: dict[str, OfName] = {}
     for folder, entries in contents.folders.items():

@@ -10,25 +10,25 @@ import itertools
 import json
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from .. import artifacts
 from .._integrity import LEFT_BY_FILE_MANAGERS, digest_file, digest_of_files, files_below
+from .._text import printable
 from ..exceptions import ArtifactCorruptError, ArtifactNotFoundError, PersistableError
 from ..keys import ArtifactKey
 from ..manifest import Dependency, Manifest
 from ..stores import Store
+from .asked import Artifacts, Place, catalog_of, records_of
+from .findings import Finding, Findings, Level
+from .irregular import kind_of
+from .results import Progress
 
 if TYPE_CHECKING:
-    from ..catalog import Catalog, Record
+    from ..catalog import Record
 
-__all__ = ["Finding", "Level", "Progress", "verify"]
-
-Level: TypeAlias = Literal["ok", "warning", "fault"]
-
-Progress: TypeAlias = Callable[[int, int], object]
-"""Called with how many artifacts are done, and how many there are in all."""
+__all__ = ["findings_of", "verify"]
 
 _READERS = 2
 _AHEAD = 8  # artifacts that are begun before the first of them is told of
@@ -36,54 +36,38 @@ _MAKE_AGAIN = "load_generate() makes it again; persistable rm removes it."
 _NOT_SEEN = getattr(os, "O_NOATIME", 0)
 """What keeps a look from counting as a use (``prune --unused-for``)."""
 
-
-class Finding(NamedTuple):
-    """What was found out about one entry of a store, or about the store.
-
-    Attributes
-    ----------
-    path : str
-        Where it is, relative to the root of the store.
-    key, payload_name : str or None
-        Which artifact it is, if it is one.
-    level : {"ok", "warning", "fault"}
-        How bad it is: a fault is what cannot be loaded, or is not what was written.
-    problem : str
-        What was found and what was expected; "" if all is well.
-    remedy : str
-        What to do now.
-    """
-
-    path: str
-    key: str | None
-    payload_name: str | None
-    level: Level
-    problem: str = ""
-    remedy: str = ""
+_NOT_WAITING = getattr(os, "O_NONBLOCK", 0)
+"""What keeps the opening of a pipe from waiting for somebody who writes into it."""
 
 
-def verify(
-    catalog: Catalog, records: Iterable[Record] | None = None, *, progress: Progress | None = None
-) -> Iterator[Finding]:
-    """Yield what is wrong with artifacts, or for each that is whole that it is.
+def verify(place: Place, keys: Artifacts | None = None, *, progress: Progress | None = None) -> Findings:
+    """Verify artifacts: every byte against what was written. Nothing is loaded.
 
-    All bytes of their payloads are read, from where the store is and not from a cache of it. Nothing is loaded.
+    All bytes of their payloads are read, from where the store is and not from a cache of it.
 
     Parameters
     ----------
-    catalog : Catalog
-        What the store holds.
-    records : iterable of Record, optional
-        Which artifacts; all if not given. What is no artifact (a failed generation, a foreign file) is passed over.
+    place : path, str, Store or Catalog
+        Where they are: a folder, a URL, a store, or its catalogue.
+    keys : str, Record, or iterable of these, optional
+        Which artifacts: keys, beginnings of keys, or records, such as ``catalog.find(…)`` returns; all if not given.
+        What is no artifact (a failed generation, a foreign file) is passed over.
     progress : callable, optional
         Called with how many are done, and how many there are in all.
 
-    Yields
-    ------
-    Finding
+    Returns
+    -------
+    Findings
         One for each whole artifact, and else one for each problem. A fault: a damaged manifest; a payload that is
         missing, or not what was written. A warning: params.json is not what the manifest says, an upstream is not in
         this store, or has been made again with other content since; or a newer persistable wrote the artifact.
+
+    Raises
+    ------
+    ArtifactNotFoundError, AmbiguousKeyError
+        If a key that is asked for is not there, or is not one.
+    TypeError
+        If `place` is no place, or `keys` are no keys.
 
     Notes
     -----
@@ -94,24 +78,38 @@ def verify(
     --------
     >>> import tempfile
     >>> from persistable import Persistable
-    >>> from persistable.catalog import Catalog
     >>> class SquaresP(Persistable):
     ...     def _generate_payload(self):
     ...         return [1, 4, 9]
     >>> folder = tempfile.mkdtemp()
     >>> _ = SquaresP(folder, None).load_generate()
-    >>> [finding.level for finding in verify(Catalog(folder))]
-    ['ok']
+    >>> findings = verify(folder)
+    >>> print(findings)
+    0 faults, 0 warnings, 1 fine
+    >>> bool(findings.faults)
+    False
     """
+    return Findings(findings_of(place, keys, progress=progress))
+
+
+def findings_of(place: Place, keys: Artifacts | None = None, *, progress: Progress | None = None) -> Iterator[Finding]:
+    """Yield what :func:`verify` returns, as it is found."""
+    catalog = catalog_of(place)
+    catalog.refresh()  # at a bucket, one that lives long has looked a minute ago
     everything = list(catalog)
-    asked = [record for record in (everything if records is None else records) if record.state in _ARTIFACTS]
+    records = everything if keys is None else records_of(catalog, keys)
+    asked = [record for record in records if record.state in _ARTIFACTS]
     there = {
         (record.payload_name, str(record.key)): record.digest for record in everything if record.state in _ARTIFACTS
     }
     store = _behind_the_cache(catalog.store)
 
     def look(record: Record) -> list[Finding]:
-        return list(_verified(store, record, there))
+        try:
+            return list(_verified(store, record, there))
+        except Exception as error:  # a manifest may hold anything, and the others are to be verified all the same
+            problem = f"It cannot be verified: {type(error).__name__}: {printable(error, 300)}"
+            return [Finding(record.path, str(record.key), record.payload_name, "fault", problem, _MAKE_AGAIN)]
 
     for done, findings in enumerate(_two_at_a_time(look, asked), start=1):
         yield from findings
@@ -194,8 +192,6 @@ def _of_payload(store: Store, key: ArtifactKey, manifest: Manifest) -> Iterator[
 def _difference(local: str, size: int, digest: str, files: Mapping[str, tuple[int, str]] | None) -> str:
     """Return how a payload differs from what was written; "" if it does not."""
     if files is None:
-        if os.path.isdir(local):
-            return "is a folder, and a file was written."
         return _difference_of_file(local, size, digest)
     if digest_of_files(files) != digest:
         return "is not the folder that its manifest lists."
@@ -210,7 +206,10 @@ def _difference(local: str, size: int, digest: str, files: Mapping[str, tuple[in
 
 
 def _difference_of_file(path: str, size: int, digest: str) -> str:
-    if (length := os.stat(path).st_size) != size:  # without reading gigabytes for it
+    status = os.stat(path)
+    if kind := kind_of(status):
+        return f"is {kind}, and a file was written."
+    if (length := status.st_size) != size:  # without reading gigabytes for it
         return f"has {length:,} bytes, and {size:,} were written."
     _, found = digest_file(path, _unseen)
     return "" if found == digest else f"has the digest {found}, and {digest} was written."
@@ -219,9 +218,9 @@ def _difference_of_file(path: str, size: int, digest: str) -> str:
 def _unseen(path: str, flags: int) -> int:
     """Open a file so that its access time stays, where that is allowed."""
     try:
-        return os.open(path, flags | _NOT_SEEN)
+        return os.open(path, flags | _NOT_SEEN | _NOT_WAITING)
     except PermissionError:
-        return os.open(path, flags)
+        return os.open(path, flags | _NOT_WAITING)
 
 
 def _of_notes(store: Store, key: ArtifactKey, manifest: Manifest) -> Iterator[tuple[Level, str, str]]:
@@ -232,6 +231,8 @@ def _of_notes(store: Store, key: ArtifactKey, manifest: Manifest) -> Iterator[tu
         said = tree[key.payload_name]["params"]
     except FileNotFoundError:
         yield "warning", "params.json is missing.", remedy
+    except OSError as error:
+        yield "warning", f"params.json cannot be read: {error}", remedy
     except (ValueError, KeyError, TypeError, RecursionError):
         yield "warning", "params.json is damaged.", remedy
     else:

@@ -7,9 +7,16 @@ import pickle
 import re
 
 import pytest
-from mixed_store import HOSTILE, SCRIPT, made, model_p
+from mixed_store import HOSTILE, SCRIPT, DataP, DataParams, made, model_p
 
-from persistable import ArtifactCorruptError, ArtifactNotFoundError, JsonFileIO, ManifestVersionError, PayloadError
+from persistable import (
+    ArtifactCorruptError,
+    ArtifactNotFoundError,
+    JsonFileIO,
+    ManifestVersionError,
+    PayloadError,
+    StoreError,
+)
 from persistable.catalog import Catalog, Comparison, NameCount
 from persistable.exceptions import AmbiguousKeyError, QueryError
 
@@ -39,6 +46,8 @@ def test_find_by_name_state_and_limit(catalog, mixed):
     assert (len(some), some.total) == (2, 4)
     assert catalog.find(where="params.alpha > 1", limit=1).total == 3
     assert (catalog.find(limit=3).total, len(catalog.find(limit=0))) == (len(catalog), 0)
+    with pytest.raises(ValueError, match="limit must be 0 or more, or None for all; got -1"):
+        catalog.find(limit=-1)
     with pytest.raises(ValueError, match=r"no state 'broken'\. The states are whole, corrupt"):
         catalog.find(state="broken")
 
@@ -133,7 +142,54 @@ def test_names_and_states_are_counted(catalog, mixed):
     assert names["data"] == NameCount(1, catalog.get(mixed.data.key).size, catalog.get(mixed.data.key).at)
     assert (list(names), names["model"].count) == (["data", "model"], 4)
     assert catalog.states()["whole"] == 5
-    assert sum(catalog.states().values()) == len(catalog)
+    assert sum(catalog.states().values()) == len(catalog) + catalog.states()["foreign"]
+
+
+def test_what_is_not_ours_is_found_only_when_it_is_asked_for(catalog, mixed):
+    everything = catalog.find(state="any")
+    assert len(catalog) == len(list(catalog)) == len(catalog.find()) == len(everything) - len(mixed.foreign)
+    assert {record.path for record in catalog.find(state="foreign")} == set(mixed.foreign)
+    assert len(catalog.find(where="state == 'foreign'")) == len(mixed.foreign)
+    assert {"corrupt", "newer", "generating", "failed", "unfinished", "1.x"} <= {record.state for record in catalog}
+
+
+def test_a_folder_that_does_not_exist_is_named(tmp_path):
+    nowhere = Catalog(tmp_path / "nowhere")
+    for ask in (nowhere.find, nowhere.names, nowhere.refresh, lambda: len(nowhere), lambda: nowhere.get("abcd")):
+        with pytest.raises(StoreError, match=r"There is no folder .*nowhere"):
+            ask()
+    made(DataP(tmp_path / "nowhere", DataParams(1)))
+    assert len(nowhere) == 1
+    assert len(Catalog("memory://nowhere").find()) == 0
+
+
+def test_whatever_has_a_key_is_one(catalog, mixed):
+    model = mixed.models[0]
+    for key in (model, model.key, str(model.key), catalog.get(model.key), model.key[:8]):
+        assert catalog.get(key).key == model.key
+        assert catalog.load(key) == model.payload
+        assert catalog.dependents(key) == []
+    assert len(catalog.compare(catalog.find("model", state="whole"))) == len(catalog.compare(mixed.whole[1:]))
+    for wrong in (5, None, catalog.find()):
+        with pytest.raises(TypeError, match="Expected a key"):
+            catalog.get(wrong)
+    with pytest.raises(ValueError, match="no artifact"):
+        catalog.get(catalog.find(state="foreign")[0])
+
+
+def test_a_record_knows_its_store(catalog, mixed):
+    record = catalog.get(mixed.models[0])
+    assert record.load() == mixed.models[0].payload
+    assert record.manifest == mixed.models[0].manifest
+    assert record.store.url == catalog.store.url
+    assert "store=" not in repr(record)
+    assert "store" not in record.to_dict()
+    assert record == pickle.loads(pickle.dumps(record))
+    with pytest.raises(ArtifactCorruptError):
+        _ = catalog.get(mixed.damaged).manifest
+    for foreign in catalog.find(state="foreign"):
+        with pytest.raises(ArtifactNotFoundError, match="is no artifact"):
+            foreign.load()
 
 
 def test_compare_shows_what_differs(catalog, mixed):
@@ -145,6 +201,7 @@ def test_compare_shows_what_differs(catalog, mixed):
         "metrics.scores.mae": (0.5, 2.0),
     }
     assert str(comparison).splitlines()[1] == "params.alpha        0.5             2.0"
+    assert repr(comparison) == "<Comparison of 2 artifacts: 3 differences>"
     frame = comparison.to_frame()
     assert list(frame.columns) == [first, second]
     assert frame.loc["params.alpha", second] == 2.0
@@ -164,7 +221,8 @@ def test_a_table_of_pandas(catalog, mixed):
     assert frame["params.options.html"][2] == SCRIPT
     everything = catalog.to_frame()
     assert len(everything) == len(catalog)
-    assert set(everything["state"]) == set(catalog.states())
+    assert set(everything["state"]) == set(catalog.states()) - {"foreign"}
+    assert set(catalog.find("model", state="whole").to_frame()["dependencies.data"]) == {mixed.data.key}
     assert list(catalog.find("nothing").to_frame().columns)[:3] == ["payload_name", "key", "state"]
 
 

@@ -89,6 +89,7 @@ def change(path, statement):
 def test_a_store_that_was_replaced_by_another_is_looked_through(store):
     assert len(Catalog(store)) == 3
     shutil.rmtree(store)
+    store.mkdir()
     assert len(Catalog(store)) == 0
     made(DataP(store, DataParams(7)))
     assert [record.params for record in Catalog(store)] == [{"n": 7}]
@@ -143,6 +144,7 @@ def test_many_processes_may_look_at_once(tmp_path):
             DataP(sys.argv[1], DataParams(n % 20)).generate()
     """
     tests = str(Path(__file__).parents[1])
+    store.mkdir(exist_ok=True)
     processes = [
         subprocess.Popen([sys.executable, "-W", "error", "-c", task, str(store), tests], stderr=subprocess.PIPE)
         for task in (code, code, code, writer)

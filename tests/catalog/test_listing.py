@@ -20,7 +20,7 @@ from persistable.manifest import Manifest
 
 
 def states_of(catalog):
-    return {record.path: record.state for record in catalog}
+    return {record.path: record.state for record in catalog.find(state="any")}
 
 
 def an_hour_ago(folder):
@@ -48,7 +48,7 @@ def test_every_kind_of_entry_is_listed_with_its_state(mixed):
 
 
 def test_what_is_not_whole_says_why_in_one_line(mixed):
-    problems = {record.path: record.problem for record in Catalog(mixed.folder)}
+    problems = {record.path: record.problem for record in Catalog(mixed.folder).find(state="any")}
     assert "digest" in problems[mixed.damaged.folder]
     assert "newer persistable" in problems[mixed.newer.folder]
     assert f"Process {os.getpid()} on" in problems[mixed.generating.folder]
@@ -77,7 +77,9 @@ def test_a_record_says_what_the_manifest_says(mixed):
 
 
 def test_a_record_is_plain_json(mixed):
-    records = [json.loads(json.dumps(record.to_dict(), allow_nan=False)) for record in Catalog(mixed.folder)]
+    records = [
+        json.loads(json.dumps(record.to_dict(), allow_nan=False)) for record in Catalog(mixed.folder).find(state="any")
+    ]
     assert {record["state"] for record in records} >= {"whole", "corrupt", "newer", "generating", "foreign", "1.x"}
     hostile = next(record for record in records if record["key"] == mixed.models[2].key)
     assert hostile["params"]["options"]["html"].startswith("<script>")
@@ -97,16 +99,17 @@ def test_a_summary_in_other_letters_is_read(tmp_path):
     assert record.summary == "ndarray 2 × 3 float64"
 
 
-def test_a_store_that_is_not_there_yet_is_empty(tmp_path):
+def test_a_folder_that_is_not_there_is_an_error_until_something_is_persisted_to_it(tmp_path):
     catalog = Catalog(tmp_path / "none")
-    assert (len(catalog), list(catalog), catalog.names()) == (0, [], {})
+    with pytest.raises(StoreError, match="There is no folder"):
+        len(catalog)
     made(DataP(tmp_path / "none", DataParams(1)))
     assert len(catalog) == 1
 
 
 def test_a_file_in_the_place_of_a_store_is_an_error_that_says_so(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="Not a directory"):
+    with pytest.raises(StoreError, match="is a file"):
         len(Catalog(tmp_path / "file"))
 
 
@@ -181,6 +184,7 @@ def test_a_settled_store_is_not_looked_through_again(mixed, monkeypatch):
 
 def test_only_what_is_new_is_read(mixed, monkeypatch):
     an_hour_ago(mixed.folder)
+    monkeypatch.setattr(listing, "_YOUNG", 0)  # all of it has just been made
     catalog = Catalog(mixed.folder)
     len(catalog)
     new = made(model_p(mixed.store, mixed.data, 77.0))
@@ -190,6 +194,54 @@ def test_only_what_is_new_is_read(mixed, monkeypatch):
     )
     len(catalog)
     assert read == [new]
+
+
+def test_what_a_backup_brings_back_with_its_old_times_is_noticed(mixed, monkeypatch):
+    monkeypatch.setattr(listing, "_VERY_MANY", 1)  # as in a large store
+    key = mixed.models[0].key
+    backup = mixed.folder.parent / "backup"
+    shutil.copytree(mixed.folder / "model", backup)
+    mixed.models[0].generate()
+    an_hour_ago(mixed.folder)
+    catalog = Catalog(mixed.folder)
+    after = catalog.get(key).manifest
+    shutil.rmtree(mixed.folder / key.folder)
+    shutil.copytree(backup / key, mixed.folder / key.folder)  # with the times of the backup
+    assert catalog.get(key).manifest != after
+    assert catalog.get(key).at is not None
+    an_hour_ago(mixed.folder)
+
+
+def test_another_folder_at_the_same_path_is_looked_through(tmp_path, monkeypatch):
+    monkeypatch.setattr(listing, "_VERY_MANY", 1)
+    for name, metrics in (("one", 1.0), ("other", 2.0)):
+        data_p = DataP(tmp_path / name, DataParams(1))
+        data_p.load_generate()
+        data_p.metrics["which"] = metrics
+        data_p.persist()
+    an_hour_ago(tmp_path / "one")
+    an_hour_ago(tmp_path / "other")
+    catalog = Catalog(tmp_path / "one")
+    assert [record.metrics["which"] for record in catalog] == [1.0]
+    shutil.move(tmp_path / "one", tmp_path / "away")
+    shutil.move(tmp_path / "other", tmp_path / "one")
+    assert [record.metrics["which"] for record in catalog] == [2.0]
+
+
+@pytest.mark.parametrize("name", ["failed-99999999T999999Z.log", "failed-٠٠٠٠٠٠٠٠T٠٠٠٠٠٠Z.log", "lease/0"])
+def test_one_odd_file_takes_nothing_down(mixed, name):
+    path = mixed.folder / "model" / ("a" * 32) / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"[" * 200_000)
+    assert Catalog(mixed.folder).get("aaaaaaaa").state in ("failed", "unfinished", "generating")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_nobody_waits_for_a_pipe_in_the_place_of_a_manifest(mixed):
+    folder = mixed.folder / "model" / ("a" * 32)
+    folder.mkdir()
+    os.mkfifo(folder / "manifest.json")
+    assert Catalog(mixed.folder).get("aaaaaaaa").state == "corrupt"
 
 
 def test_a_time_that_is_young_when_it_is_seen_is_not_trusted(mixed):
@@ -230,7 +282,7 @@ def test_a_file_name_that_is_no_text_is_listed(tmp_path):
     name = os.fsdecode(b"\xff\xfe.bin")
     (tmp_path / name).write_bytes(b"")
     catalog = Catalog(tmp_path)
-    assert [record.path for record in catalog] == [name]
+    assert [record.path for record in catalog.find(state="foreign")] == [name]
     (tmp_path / name).unlink()
     assert len(catalog) == 0
 
@@ -316,12 +368,15 @@ def test_any_store_is_listed_as_a_folder_is(mixed):
 def test_a_store_behind_a_network_reads_each_manifest_once(mixed):
     store = Remote(mixed.folder)
     catalog = Catalog(store)
+    for manifest in mixed.folder.glob("*/*/manifest.json"):
+        os.utime(manifest, (1.7e9, 1.7e9))
+    os.utime(mixed.folder / mixed.models[0].key.folder / "manifest.json")  # the newest may change within its second
     len(catalog)
     assert sum(path.endswith("manifest.json") for path in store.reads) == len(mixed.whole) + 2
     store.reads.clear()
     new = made(model_p(mixed.store, mixed.data, 77.0))
     shutil.rmtree(mixed.folder / mixed.models[0].key.folder)
-    assert len(catalog) == len(expected(mixed))
+    assert len(catalog.find(state="any")) == len(expected(mixed))
     assert store.reads == []  # for a minute
     catalog.refresh()
     assert states_of(catalog).keys() == (expected(mixed).keys() | {new.folder}) - {mixed.models[0].key.folder}

@@ -14,7 +14,8 @@ import pytest
 
 from persistable import Persistable, PersistableParams
 from persistable.catalog import Catalog
-from persistable.exceptions import QueryError
+from persistable.catalog.index import Index
+from persistable.exceptions import ArtifactNotFoundError, QueryError
 
 
 class Kind(Enum):
@@ -48,6 +49,7 @@ class ModelParams(PersistableParams):
     since: dt.date = dt.date(2026, 1, 2)
     price: Decimal = Decimal("1.5")
     options: dict[str, Any] = field(default_factory=dict)
+    deep: Any = field(default_factory=list)
 
 
 class ModelP(Persistable[int, ModelParams]):
@@ -66,13 +68,18 @@ class FinalP(Persistable[int, ModelParams]):
         return 0
 
 
+DEEP = (1, (2, [float("inf")]), "x")
+
+
 @pytest.fixture(scope="module")
 def catalog(tmp_path_factory):
     """Three models, the last of other data; and one that is made from the last model."""
     folder = tmp_path_factory.mktemp("store")
     small, large = DataP(folder, DataParams(10)), DataP(folder, DataParams(1000))
     models = [
-        ModelP(folder, ModelParams(1, alpha=1, options={"odd name": 1, 'with "quotes"': 2}), {"data": small}),
+        ModelP(
+            folder, ModelParams(1, alpha=1, options={"odd name": 1, 'with "quotes"': 2}, deep=DEEP), {"data": small}
+        ),
         ModelP(folder, ModelParams(2, alpha=True, shape=Shape(9), options={"deep": {"er": "x"}}), {"data": small}),
         ModelP(folder, ModelParams(3, alpha=float("inf"), grid=[2**70, -1], options={"a.b": None}), {"data": large}),
     ]
@@ -136,6 +143,20 @@ ALL = [1, 2, 3, 10, 99, 1000]
         ("None in params.grid", [1, 2, 99]),
         ("1 in params.grid", []),
         ("-1 in params.grid", [3]),
+        # lists and tuples
+        ("params.grid == (0.5, 'a', None, True)", [1, 2, 99]),
+        ("params.grid == [0.5, 'a', None, True]", []),
+        ("params.grid == (0.5, 'a', None, 1)", []),
+        ("params.grid == (0.5, 'a', None)", []),
+        (f"params.grid == [{2**70}, -1.0]", [3]),
+        ("params.grid != [0.5]", [1, 2, 3, 99]),
+        (f"params.grid != [{2**70}, -1]", [1, 2, 99]),
+        (f"params.grid in ([{2**70}, -1], [])", [3]),
+        ("params.deep == (1, (2, [1e999]), 'x')", [1]),
+        ("params.deep == (1, [2, [1e999]], 'x')", []),
+        ("params.deep == []", [2, 3, 99]),
+        ("1 in params.deep and 'x' in params.deep and 2 not in params.deep", [1]),
+        ("params.deep is not None and None not in params.deep", [1, 2, 3, 99]),
         ("params.options['odd name'] == 1", [1]),
         ("""params.options['with "quotes"'] == 2""", [1]),
         ("params.options.deep.er == 'x'", [2]),
@@ -147,6 +168,8 @@ ALL = [1, 2, 3, 10, 99, 1000]
         ("at > '2026-01-01' and params.number == 1", [1]),
         ("at > '2026-01-01T12:00:00+05:00' and params.number == 1", [1]),
         ("at < '2026-01-01'", []),
+        ("modified > '2026-01-01' and params.number == 1", [1]),
+        ("modified < '2026-01-01' or modified < 1e9", []),
         ("class_name == 'no.Class'", []),
         ("format == 'pickle' and type == 'builtins.int' and params.number == 1", [1]),
         # upstreams
@@ -181,7 +204,18 @@ def test_a_condition_finds_what_it_says(catalog, where, numbers):
         ("params.grid[0:1] == 2", "In brackets"),
         ("params.grid[params.number] == 2", "In brackets"),
         ("params.number in 5", "stands a list"),
-        ("params.number == [1]", "A list is for 'in'"),
+        ("params.number > [1]", "Lists are compared by == and != only"),
+        ("params.number == {1}", "A set is for 'in'"),
+        ("params.number == {'a': 1}", "Compare with numbers, text"),
+        ("params.number == b'1'", "Compare with numbers, text"),
+        ("params.grid == [" + "1," * 101 + "]", "more than 100"),
+        (f"params.grid in [{'[1],' * 51}]", "more than 50 lists"),
+        ("params.alpha > None", "write 'is None' or 'is not None'"),
+        ("size > '1kB'", "size is a number of bytes: 1e6 is 1 MB"),
+        ("dependencies.data.size in ['1kB']", "size is a number of bytes"),
+        ("seconds < 'a minute'", "seconds is a number of seconds"),
+        ("at > 5", "at is a time"),
+        ("modified > '30d'", "'30d' is no time"),
         ("params.number is 5", "'is' asks for"),
         ("[1] in params.grid", "A list cannot be"),
         ("at > 'yesterday'", "'yesterday' is no time"),
@@ -278,3 +312,63 @@ def test_sorting_by_what_nothing_has_is_an_error(catalog):
         catalog.find(sort="-metrics.rsme")
     with pytest.raises(QueryError, match="Sort by"):
         catalog.find(sort="dependencies.data.params.n")
+
+
+def test_not_in_is_false_for_what_has_no_such_param(tmp_path):
+    DataP(tmp_path, DataParams(5)).load_generate()
+    DataP(tmp_path, DataParams(6)).load_generate()
+    TextP(tmp_path, TextParams("a")).load_generate()
+    catalog = Catalog(tmp_path)
+    for expression in ("params.n not in [5]", "params.n != 5"):
+        assert [record.params for record in catalog.find(where=expression)] == [{"n": 6}], expression
+    assert len(catalog.find(where="not params.n in [5]")) == 2
+
+
+@dataclass
+class TextParams(PersistableParams):
+    text: str
+
+
+class TextP(Persistable[str, TextParams]):
+    def _generate_payload(self) -> str:
+        return self.params.text
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "params.n == b'a'",
+        "params.n == 1j",
+        "params.n == ...",
+        "params.n == {1: {2}}",
+        f"params.n[0x{'f' * 8000}] == 1",
+        "at > '0001-01-01T00:00:00+23:00'",
+        "dependencies.data." * 20 + "params.n == 1",
+        " or ".join(f"params.n in {list(range(10_000))}" for _ in range(27)),
+    ],
+    ids=range(8),
+)
+def test_an_odd_or_enormous_question_is_refused_and_the_index_stays(tmp_path, expression, monkeypatch):
+    DataP(tmp_path, DataParams(5)).load_generate()
+    catalog = Catalog(tmp_path)
+    assert len(catalog.find(where="params.n == 5")) == 1
+    monkeypatch.setattr(Index, "remove", lambda self: pytest.fail("the index was thrown away"))
+    with pytest.raises(QueryError):
+        catalog.find(where=expression)
+    assert len(catalog.find(where=f"params.n < 0x{'f' * 8000}")) == 1
+
+
+def test_text_that_no_database_takes_is_not_found(tmp_path):
+    DataP(tmp_path, DataParams(5)).load_generate()
+    catalog = Catalog(tmp_path)
+    assert len(catalog.find("\ud800")) == 0
+    with pytest.raises(QueryError):
+        catalog.find(where="user == '\ud800'")
+    with pytest.raises(ArtifactNotFoundError):
+        catalog.get("\ud800abcd")
+
+
+@pytest.mark.parametrize("limit", [-1, 1.5, True, "1"])
+def test_a_limit_is_a_number_of_artifacts(tmp_path, limit):
+    with pytest.raises(ValueError, match="limit must be 0 or more"):
+        Catalog(tmp_path).find(limit=limit)

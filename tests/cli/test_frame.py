@@ -48,7 +48,7 @@ def test_a_wrong_option_is_one_line_that_says_where_the_help_is(run):
 
 
 def test_an_error_is_json_too_if_json_is_asked_for(run, tmp_path):
-    for arguments in (["--json", "shwo"], ["show", "abcd", "--json", "-d", tmp_path / "none"]):
+    for arguments in (["--json", "shwo"], ["diff", "abcd", "abcd", "--json", "-d", tmp_path]):
         status, out, err = run(*arguments)
         assert status == 2
         assert json.loads(out).keys() == {"error", "type"}
@@ -76,15 +76,34 @@ def test_the_store_may_be_named_by_a_variable_or_be_the_current_folder(run, mixe
     assert paths(run("ls", "--json")) == expected
 
 
-def test_a_folder_without_artifacts_is_no_store_unless_it_is_named(run, tmp_path, monkeypatch):
+def test_a_folder_without_artifacts_is_told_to_be_one_however_it_is_named(run, tmp_path, monkeypatch):
     (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "notes.txt").write_text("somebody's notes")
+    named = run("ls", tmp_path / "empty")
     monkeypatch.chdir(tmp_path / "empty")
-    status, out, err = run("ls")
-    assert (status, out) == (2, "")
-    assert "holds no artifacts" in err
-    assert "-d DIR_OR_URL" in err
-    assert run("ls", ".").status == 0
+    assert run("ls") == named == run("ls", ".")
+    assert (named.status, named.out) == (0, "")
+    assert named.err.startswith("No artifacts in ")
+    assert "1 other file or folder" in named.err
+    assert "-d DIR_OR_URL" in named.err
+    assert "notes.txt" in run("ls", "--state", "foreign").out
+    assert run("show", "3f9a") == run("show", "3f9a", "-d", tmp_path / "empty")
     assert "there is no folder" in run("ls", "../none").err
+
+
+def test_a_folder_inside_of_a_store_is_no_store_and_the_right_question_is_named(run, mixed, monkeypatch):
+    key = mixed.data.key
+    monkeypatch.chdir(mixed.folder.parent)
+    status, out, err = run("ls", "store/data")
+    assert (status, out) == (2, "")
+    assert err == "persistable: store/data is that of the name data in a store: persistable -d store ls -p data\n"
+    err = run("ls", f"store/data/{key}").err
+    assert err.endswith(
+        f"is that of the artifact data {key[:8]} in a store: persistable -d store show data/{key[:8]}\n"
+    )
+    monkeypatch.chdir(mixed.folder / "data")
+    assert run("verify").err == run("show", key).err
+    assert "this folder is that of the name data in a store: persistable -d .. ls -p data" in run("verify").err
 
 
 def test_a_store_cannot_be_named_twice(run, mixed, tmp_path):
@@ -137,6 +156,22 @@ def test_ctrl_c_ends_it_quietly(mixed):
         "import sys, os, signal, persistable.catalog, persistable.cli as cli\n"
         "persistable.catalog.Catalog.find = lambda *a, **k: os.kill(os.getpid(), signal.SIGINT)\n"
         "sys.exit(cli.main(sys.argv[1:]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, "ls", mixed.folder], capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGINT, b"", b"")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are sent as POSIX does")
+@pytest.mark.parametrize("module", ["persistable.cli.frame", "persistable.catalog", "persistable.exceptions"])
+def test_ctrl_c_while_the_modules_are_imported_ends_it_quietly(mixed, module):
+    code = (
+        "import importlib.abc, os, signal, sys\n"
+        "class Interrupt(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        f"        if name == {module!r}: os.kill(os.getpid(), signal.SIGINT)\n"
+        "from persistable.cli import main\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "sys.exit(main(sys.argv[1:]))"
     )
     done = subprocess.run([sys.executable, "-c", code, "ls", mixed.folder], capture_output=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGINT, b"", b"")

@@ -9,6 +9,7 @@ import pytest
 from mixed_store import ModelP, ModelParams
 
 from persistable import LocalStore
+from persistable._text import size
 
 
 @pytest.fixture
@@ -54,7 +55,8 @@ def test_verify_of_some_looks_at_those_only(on, mixed):
 
 def test_the_first_argument_of_verify_may_be_the_store(run, mixed):
     assert run("verify", mixed.folder, mixed.data.key).status == 0
-    assert "is no key" in run("verify", mixed.folder, "notakey").err
+    assert "There is no artifact 'notakey'" in run("verify", mixed.folder, "notakey").err
+    assert "did you mean model?" in run("verify", mixed.folder, "-p", "modl").err
 
 
 def test_du_says_what_takes_the_room(on):
@@ -109,11 +111,34 @@ def test_prune_keeps_what_a_kept_one_was_made_from(run, chain, tmp_path):
     assert (data.exists(), model.exists()) == (True, False)
 
 
-@pytest.mark.parametrize("arguments", [["--older-than", "soon"], ["--larger-than", "much"], ["--keep", "0123"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--older-than", "soon"], ["--larger-than", "much"], ["--keep", "0123"], ["--unreachable"], ["-p", "modl"]],
+)
 def test_prune_refuses_what_makes_no_sense_in_one_line(on, arguments):
     status, out, err = on("prune", *arguments)
     assert (status, out) == (2, "")
     assert err.count("\n") == 1
+
+
+def test_prune_speaks_the_words_of_the_command_line(on):
+    assert "3 has no unit: 3d, 3h, 3min" in on("prune", "--older-than", "3").err
+    assert "5 has no unit: 5B, 5MB, 5GB" in on("prune", "--larger-than", "5").err
+    assert "--keep" in on("prune", "--unreachable").err
+
+
+def test_prune_says_what_stays_and_why_when_it_deletes_too(on):
+    planned = on("prune", "--older-than", "0s", "-p", "model", "-w", "metrics.rmse > 0").out
+    done = on("prune", "--older-than", "0s", "-p", "model", "-w", "metrics.rmse > 0", "--delete", "--yes")
+    assert done == (0, planned, "")
+    assert "artifacts, younger than an hour." in planned
+
+
+def test_rm_says_what_goes_and_how_much_that_is(on, mixed):
+    room = sum(path.stat().st_size for path in (mixed.folder / mixed.damaged.folder).iterdir())
+    _, _, err = on("rm", mixed.damaged, mixed.generating)
+    assert f"  {size(room)}, corrupt: " in err
+    assert ", generating: " in err
 
 
 def test_rm_refuses_what_something_was_made_from_and_what_nobody_agrees_to(run, chain, tmp_path):

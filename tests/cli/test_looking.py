@@ -48,9 +48,12 @@ def test_ls_marks_what_is_not_whole_and_says_why(on, mixed):
         (mixed.generating, "generating"),
     ):
         assert mark in line_of(out, key[:8])
-    for path in ("notes.txt", "pictures"):
-        assert "foreign" in line_of(out, path)
     assert "1.x" in out
+    assert "notes.txt" not in out
+    assert out.splitlines()[-1].endswith("files and folders not ours: --state foreign")
+    for out in (on("ls", "--state", "foreign").out, on("ls", "--state", "any").out):
+        for path in ("notes.txt", "pictures"):
+            assert "foreign" in line_of(out, path)
 
 
 def test_ls_shows_fifty_and_says_how_many_there_are(run, tmp_path):
@@ -79,7 +82,49 @@ def test_ls_filters_and_sorts(on, mixed):
 def test_a_wrong_condition_is_one_line_that_says_what_can_be_asked(on):
     status, out, err = on("ls", "-w", "params.alpha = 3")
     assert (status, out) == (2, "")
-    assert err.count("\n") == 1
+    assert err.startswith("persistable: ")
+
+
+def test_a_wrong_condition_is_pointed_at(on):
+    lines = on("ls", "-w", "params.alpha ? 3\x1b").err.splitlines()
+    assert lines[1].strip().startswith("params.alpha ? 3")
+    assert all(line.isprintable() for line in lines)
+    assert json.loads(on("ls", "-w", "params.alpha ? 3", "--json").out)["error"].count("\n") >= 2
+
+
+@pytest.mark.parametrize("arguments", [["-s", "-size"], ["-s", "size", "-r"], ["--sort=-size"], ["-rs", "size"]])
+def test_ls_sorts_the_largest_first(on, arguments):
+    sizes = [one["size"] for one in on("ls", "--state", "whole", "--json", *arguments).json]
+    assert sizes == sorted(sizes, reverse=True)
+    assert len(set(sizes)) > 1
+
+
+def test_ls_sorts_by_a_metric_the_largest_first_or_the_oldest_first(on):
+    rmses = [one["metrics"]["rmse"] for one in on("ls", "-p", "model", "-s", "-metrics.rmse", "--json").json[:3]]
+    assert rmses == sorted(rmses, reverse=True)
+    times = [one["at"] for one in on("ls", "-r", "--state", "whole", "--json").json]
+    assert times == sorted(times)
+
+
+def test_ls_that_finds_nothing_is_no_and_says_what_may_have_been_meant(on):
+    status, out, err = on("ls", "-p", "modl")
+    assert (status, out) == (1, "")
+    assert "did you mean model?" in err
+    assert on("ls", "-w", "params.alpha > 1e9").status == 1
+    assert on("ls", "-w", "params.alpha > 1e9", "--json")[:2] == (1, "[]\n")
+
+
+def test_ls_and_show_tell_a_tuple_from_a_list(run, tmp_path):
+    store = LocalStore(tmp_path, fsync=False)
+    data = DataP(store, DataParams(3), payload_name="data")
+    options = {"order": (1, 0, 0), "lags": [1, 2], "nested": {"t": (1,)}}
+    model = ModelP(store, ModelParams(1.0, options), {"data": data}, payload_name="model")
+    model.load_generate()
+    for command in (["ls", "-p", "model"], ["show", model.key]):
+        out = run(*command, "-d", tmp_path).out
+        assert "(1, 0, 0)" in out
+        assert "[1, 2]" in out
+    assert line_of(out, "options.nested.t").endswith("  (1,)")
 
 
 def test_ls_tells_the_names(on, mixed):
@@ -93,7 +138,7 @@ def test_ls_tells_the_names(on, mixed):
 def test_ls_of_an_empty_store_says_so_and_prints_an_empty_array(run, tmp_path):
     status, out, err = run("ls", tmp_path)
     assert (status, out) == (0, "")
-    assert err.startswith("Nothing in ")
+    assert err.startswith("No artifacts in ")
     assert run("ls", tmp_path, "--json").json == []
 
 
@@ -143,11 +188,59 @@ def test_a_prefix_suffices_and_an_ambiguous_one_lists_the_candidates(run, tmp_pa
     assert run("show", f"data/{made.key[:12]}", "-d", tmp_path).status == 0
 
 
-@pytest.mark.parametrize("key", ["0123", "model/0123", "abc", "nothing", ""])
-def test_what_is_no_key_is_one_line(on, key):
-    status, out, err = on("show", key)
+@pytest.mark.parametrize("command", ["show", "why", "log", "tree"])
+@pytest.mark.parametrize("key", ["0123", "model/0123", "nothing"])
+def test_that_there_is_no_such_artifact_is_an_answer(on, command, key):
+    status, out, err = on(command, key)
+    assert (status, out) == (1, "")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["show", "abc"],
+        ["show", ""],
+        ["diff", "0123", "0123"],
+        ["rm", "0123", "-y"],
+        ["verify", "0123"],
+        ["cp", "0123", "x"],
+    ],
+)
+def test_what_makes_no_sense_or_cannot_be_done_is_one_line(on, arguments):
+    status, out, err = on(*arguments)
     assert (status, out) == (2, "")
     assert err.count("\n") == 1
+
+
+def test_a_payload_name_will_do_if_one_artifact_has_it(on, mixed, monkeypatch):
+    monkeypatch.chdir(mixed.folder.parent)
+    for command in ("show", "why", "log", "tree", "verify"):
+        first, *others = [on(command, word) for word in ("data", f"data/{mixed.data.key[:8]}", "data/")]
+        assert first.status == 0, command
+        for other in others:  # no more of them: some tell an age
+            assert other.out.splitlines()[0] == first.out.splitlines()[0], command
+    assert on("diff", "data", mixed.data.key).status == 0
+    status, out, err = on("show", "model")
+    assert (status, out) == (2, "")
+    assert "artifacts are of the name model" in err
+    assert "persistable ls -p model" in err
+    assert "did you mean model?" in on("show", "modl").err
+
+
+def test_a_place_where_a_key_is_expected_is_told_how_to_name_it(run, mixed, monkeypatch):
+    monkeypatch.chdir(mixed.folder.parent)
+    assert "persistable -d store COMMAND KEY" in run("show", "store", "-d", mixed.folder).err
+
+
+def test_why_of_what_persistable_1_wrote_says_so(on, mixed):
+    [old] = on("ls", "--state", "1.x", "--json").json
+    status, out, _ = on("why", old["key"])
+    assert status == 0
+    assert "persistable 1.x" in out
+    assert on("why", old["key"], "--json").json["state"] == "1.x"
+    assert "None" not in on("show", old["key"]).out
+    assert "not ours to remove" in on("rm", old["key"], "--yes").err
 
 
 def test_log_prints_what_the_logger_said(on, mixed):
@@ -179,7 +272,7 @@ def test_why_says_what_differs_from_the_nearest_one(on, mixed):
 def test_why_with_two_keys_says_what_differs_between_them(on, mixed):
     status, out, _ = on("why", mixed.models[0].key, mixed.models[1].key)
     assert status == 0
-    assert "model.alpha: 0.5 -> 2.0" in out
+    assert "alpha: 0.5 -> 2.0" in out
 
 
 def test_why_of_what_is_not_whole_is_no_crash(on, mixed):
@@ -193,7 +286,7 @@ def test_diff_is_1_if_they_differ_and_0_if_not(on, mixed):
     one, other = mixed.models[0].key, mixed.models[1].key
     status, out, _ = on("diff", one, other)
     assert status == 1
-    assert "model.alpha: 0.5 -> 2.0" in out
+    assert "alpha: 0.5 -> 2.0" in out
     assert on("diff", one, one).status == 0
     assert on("diff", one, other, "--json").json["differences"]
 
@@ -239,7 +332,10 @@ def test_outdated_lists_what_was_made_from_content_that_is_no_more(run, tmp_path
         DataP._generate_payload = before
     status, out, _ = run("outdated", tmp_path)
     assert status == 1
-    assert "directly (data)" in line_of(out, model.key[:8])
+    what, remedy, _ = out.split("\n", 2)
+    assert what.startswith(model.key[:8])
+    assert "has been made again since" in what
+    assert f"generate() model {model.key[:8]} again" in remedy
     [told] = run("outdated", tmp_path, "--json").json
     assert told["key"] == model.key
     assert told["remade"] == ["data"]

@@ -79,6 +79,28 @@ def test_lines_fit_into_the_terminal(terminal, mixed, columns):
     assert columns == 200 or "…\n" in without_colors(screen)
 
 
+@pytest.mark.parametrize("columns", [40, 80])
+@pytest.mark.parametrize("command", ["why", "show", "verify", "doctor", "diff"])
+def test_what_is_said_is_wrapped_and_nothing_of_it_is_lost(terminal, process, mixed, command, columns):
+    keys = {"verify": [], "doctor": [], "diff": [mixed.models[0].key, mixed.models[2].key]}
+    arguments = [command, *keys.get(command, [mixed.models[2].key]), "-d", mixed.folder]
+    _, screen = terminal(*arguments, "--color", "never", COLUMNS=str(columns))
+    assert max(map(width_of, screen.split("\n"))) <= columns
+    everything = process(*arguments).out
+    if command in ("verify", "diff"):  # the others tell the age of something
+        assert "".join(screen.split()) == "".join(everything.split())
+    assert "…\n" not in screen or "…" in everything
+
+
+def test_an_error_is_wrapped_and_keeps_its_lines(terminal, mixed):
+    _, screen = terminal("ls", mixed.folder, "-w", "params.alpha ? 3", "--color", "never", columns=60)
+    first, where, pointer, *rest = screen.split("\n")
+    assert first.startswith("persistable: ")
+    assert where[pointer.index("^")] == "?" or "?" in where
+    assert max(map(width_of, rest)) <= 60
+    assert rest[1].startswith("    ")
+
+
 def test_lines_in_a_pipe_are_not_cut(process, mixed):
     assert max(map(len, process("show", mixed.models[2].key, "-d", mixed.folder, COLUMNS="40").out.split("\n"))) > 100
 

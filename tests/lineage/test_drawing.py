@@ -16,7 +16,7 @@ from persistable import Persistable
 from persistable.keys import ArtifactKey
 from persistable.lineage import Lineage
 from persistable.lineage.layout import Layout, layout, upstreams_first
-from persistable.lineage.outdated import outdated_of
+from persistable.lineage.remade import outdated_of
 from persistable.lineage.states import LineageNode, with_remade
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -172,9 +172,20 @@ def test_the_tree_tells_states_and_what_is_outdated():
         left={"used": used},
         lost={"state": "missing", "problem": "not here", "size": None, "digest": None},
     ).to_text()
-    assert "[outdated: directly (data)]" in text
-    assert "[outdated: through left]" in text
+    again = f"data {key_for('data')[:8]} has been made again since, with other content"
+    assert f"[outdated: {again}]" in text
+    assert f"[outdated: through left {key_for('left')[:8]}: {again}]" in text
     assert "[missing: not here]" in text
+
+
+def test_code_that_has_changed_is_marked_in_every_form():
+    lineage = lineage_of(DIAMOND, left={"changed": ("LeftP._generate_payload changed",)})
+    assert "[code changed: LeftP._generate_payload changed]" in lineage.to_text()
+    assert "class n1 code_changed" in lineage.to_mermaid()
+    assert "code changed" in lineage.to_dot()
+    assert ">code changed</text>" in lineage.to_svg()
+    assert "1 of code that has changed" in repr(lineage)
+    assert lineage.to_dict()["nodes"][1]["changed"] == ["LeftP._generate_payload changed"]
 
 
 def test_the_tree_can_do_with_ascii_and_with_less_depth():
@@ -315,7 +326,7 @@ def test_the_tooltip_tells_all():
     root = ET.fromstring(lineage_of(DIAMOND, left=changed).to_svg())
     title = root.findall(f"{SVG}svg")[1].find(f"{SVG}title").text
     assert str(key_for("left")) in title
-    assert "outdated: directly (data)" in title
+    assert f"outdated: data {key_for('data')[:8]} has been made again since, with other content" in title
     assert f"from data: data {key_for('data')[:8]}, made again since with other content" in title
     assert "x" * 250 in title
     assert "version 2" in title
@@ -328,7 +339,7 @@ def test_the_card_holds_the_picture_and_what_is_outdated():
     card = lineage_of(DIAMOND, left={"used": {"data": "xxh3:other"}})._repr_html_()
     assert "Lineage of top" in card
     assert "4 artifacts, 2 outdated" in card
-    assert "is outdated: directly (data)" in card
+    assert f"is outdated: data {key_for('data')[:8]} has been made again since" in card
     assert card.count("<svg xmlns") == 1
 
 

@@ -16,10 +16,10 @@ import pytest
 from mixed_store import HOSTILE, MADE_BY_1_3_1, SCRIPT, MixedStore, make_mixed_store, model_p, of_schema_99
 
 from persistable import ArtifactNotFoundError, JsonFileIO, LocalStore, Persistable, PersistableParams, artifacts
+from persistable._integrity import digest
 from persistable.keys import ArtifactKey
 from persistable.lineage import Explanation
 from persistable.lineage.explanation import explain_artifact
-from persistable.manifest import Manifest
 from persistable.stores.wrapper import WrapperStore
 
 
@@ -108,7 +108,7 @@ def test_a_miss_is_told_by_its_neighbours_and_changes_nothing(tmp_path: Path) ->
     assert f"@{near.manifest.generated['host']} in " in lines[1]
     assert lines[2:4] == ["    data.n: 100 -> 200", "    everything else is the same"]
     assert lines[4].startswith(f"  near too: {far.key[:8]}, made ")
-    assert lines[4].endswith("model.alpha: 3.0 -> 1.0; data.n: 7 -> 200; data.unit: 'km' -> 'm'")
+    assert lines[4].endswith("alpha: 3.0 -> 1.0; data.n: 7 -> 200; data.unit: 'km' -> 'm'")
     assert lines[5] == f"  upstreams: data {now.data_p.key[:8]} would be made too"
     assert said.one_line.endswith(f"would make it; it is {near.key[:8]} but for data.n: 100 -> 200")
     assert files_in(tmp_path) == before
@@ -118,7 +118,7 @@ def test_a_miss_is_told_by_its_neighbours_and_changes_nothing(tmp_path: Path) ->
 def test_at_most_ten_differences_are_listed(tmp_path: Path) -> None:
     DictP(tmp_path, DictParams(dict.fromkeys("abcdefghijkl", 0))).load_generate()
     lines = str(DictP(tmp_path, DictParams(dict.fromkeys("abcdefghijkl", 1))).explain()).splitlines()
-    assert lines[2] == "    dict_p.values.a: 0 -> 1"
+    assert lines[2] == "    values.a: 0 -> 1"
     assert lines[-2:] == ["    and 2 more", "    everything else is the same"]
 
 
@@ -166,7 +166,9 @@ def test_a_class_that_was_renamed_is_found_under_its_old_name(tmp_path: Path) ->
     old.load_generate()
     new = ModelP(tmp_path)
     new.payload_name = "model_of_means"
-    assert f"there is model {old.key[:8]}, which is the same but for the payload's name" in new.explain().remarks
+    said = str(new.explain())
+    assert f"there is model {old.key[:8]}, which is the same but for the payload's name; to go on with that: " in said
+    assert 'payload_name = "model" in the body of ModelP' in said
 
 
 def test_a_class_of_params_that_was_renamed_is_guessed(tmp_path: Path) -> None:
@@ -187,7 +189,7 @@ def test_another_version_of_the_class_is_the_difference(tmp_path: Path) -> None:
         version = "2"
 
     ModelP(tmp_path).load_generate()
-    assert [str(one) for one in NewP(tmp_path).explain().nearest[0].differences] == ["model.version: nothing -> '2'"]
+    assert [str(one) for one in NewP(tmp_path).explain().nearest[0].differences] == ["(version): nothing -> '2'"]
 
 
 def test_a_neighbour_that_is_damaged_or_newer_is_marked(tmp_path: Path) -> None:
@@ -363,9 +365,8 @@ def test_a_damaged_manifest_is_told_with_its_file(tmp_path: Path) -> None:
 def test_a_manifest_that_holds_what_none_does_is_corrupt(tmp_path: Path) -> None:
     model = ModelP(tmp_path)
     model.load_generate()
-    sections = {name: getattr(model.manifest, name) for name in ("params", "generated", "code", "metrics", "tags")}
-    strange = Manifest.compose({**model.manifest.head, "payload": 5}, {**sections, "dependencies": {}})
-    edit(model, "manifest.json", strange.data)
+    body = model.manifest.data.partition(b"\n")[2].replace(b'"payload": {', b'"payload": 5, "other": {', 1)
+    edit(model, "manifest.json", b'{"digest": "%b",\n%b' % (digest(body).encode(), body))
     assert ModelP(tmp_path).explain().state == "corrupt"
     assert explain_artifact(LocalStore(tmp_path), model.key).state == "corrupt"
 
@@ -509,6 +510,199 @@ def test_what_a_payload_grew_from_is_in_its_manifest_oldest_first(tmp_path: Path
     assert count.manifest.generated["grown_from"] == digests[:2]
     count.generate(n=5)
     assert "grown_from" not in count.manifest.generated
+
+
+# --- Upstreams, and what is behind them ------------------------------------------------------------------------------
+
+
+@dataclass
+class RawParams(PersistableParams):
+    n: int = 3
+
+
+class RawP(Persistable[list[int], RawParams]):
+    offset = 0
+
+    def _generate_payload(self) -> list[int]:
+        return [number + self.offset for number in range(self.params.n)]
+
+
+class FeatP(Persistable[int, None]):
+    def _generate_payload(self) -> int:
+        return sum(self.tracked_persistable_dependencies["raw"].payload)
+
+
+class TopP(Persistable[int, RawParams]):
+    def _generate_payload(self) -> int:
+        return int(self.tracked_persistable_dependencies["feat"].payload) + self.params.n
+
+
+def chain(data_dir: Any, n: int = 0, feat: type[Persistable[Any, Any]] = FeatP) -> dict[str, Persistable[Any, Any]]:
+    raw = RawP(data_dir, RawParams())
+    middle = feat(data_dir, None, {"raw": raw}, payload_name="feat_p")
+    return {"raw": raw, "feat": middle, "top": TopP(data_dir, RawParams(n), {"feat": middle})}
+
+
+def make_raw_again(data_dir: Any) -> None:
+    raw = RawP(data_dir, RawParams())
+    raw.offset = 1
+    raw.generate()
+
+
+def short(persistable: Persistable[Any, Any]) -> str:
+    return f"{persistable.payload_name} {persistable.key[:8]}"
+
+
+def test_what_is_outdated_through_another_says_so_and_what_to_make_again_first(tmp_path: Path) -> None:
+    nodes = chain(tmp_path)
+    nodes["top"].load_generate()
+    make_raw_again(tmp_path)
+    feat, raw, top = (short(nodes[name]) for name in ("feat", "raw", "top"))
+    again = f"{raw} has been made again since, with other content"
+    for said in (chain(tmp_path)["top"].explain(), explain_artifact(LocalStore(tmp_path), nodes["top"].key)):
+        assert f"  upstreams: outdated through {feat}: {again}\n" in str(said)
+        assert str(said).endswith(f"generate() first {feat}, then {top}")
+    said = chain(tmp_path)["feat"].explain()
+    assert f"  upstreams: raw: {again}\n" in str(said)
+    assert said.remedy.startswith(f"generate() {feat} again")
+    assert f"through {feat}: {again}" in str(nodes["top"].lineage())
+
+
+def test_a_miss_tells_of_an_upstream_that_it_would_use_and_that_is_outdated(tmp_path: Path) -> None:
+    nodes = chain(tmp_path)
+    nodes["top"].load_generate()
+    make_raw_again(tmp_path)
+    said = chain(tmp_path, n=5)["top"].explain()
+    feat, raw = short(nodes["feat"]), short(nodes["raw"])
+    assert said.state == "miss"
+    assert f"upstreams: feat: {feat} is there, but outdated: {raw} has been made again since" in str(said)
+    assert said.remedy == f"generate() first {feat}, then load_generate() this"
+
+
+def test_code_of_upstreams_that_has_changed_is_told_and_a_hit_stays_one(tmp_path: Path) -> None:
+    class NewFeatP(FeatP):
+        def _generate_payload(self) -> int:
+            return 7
+
+    chain(tmp_path)["top"].load_generate()
+    said = chain(tmp_path, feat=NewFeatP)["top"].explain()
+    feat = short(chain(tmp_path)["feat"])
+    assert said.state == "hit"
+    assert f"  upstreams: the code of {feat} has changed since it was made" in str(said)
+    miss = str(chain(tmp_path, 9, NewFeatP)["top"].explain())
+    assert f"feat: {feat} is there; the code of {feat} has changed since it was made" in miss
+    behind = TopP(tmp_path, RawParams(), {"feat": chain(tmp_path, feat=NewFeatP)["top"]}, payload_name="behind")
+    behind.load_generate()
+    assert f"the code of {feat} has changed since it was made" in str(behind.explain())
+
+
+def test_roles_are_told_where_they_say_more_than_the_name(tmp_path: Path) -> None:
+    left, right = RawP(tmp_path, RawParams(1)), RawP(tmp_path, RawParams(2))
+    both = TotalP(tmp_path, None, {"left": left, "raw_p": right})
+    assert f"upstreams: left: {short(left)} and {short(right)} would be made too" in str(both.explain())
+
+
+def test_an_upstream_that_may_grow_is_there_and_no_more_is_promised(tmp_path: Path) -> None:
+    count = CountP(tmp_path, None)
+    count.load_generate(n=2)
+    said = TotalP(tmp_path, None, {"count": count}).explain()
+    assert f"count: {short(count)} is there; whether it goes far enough shows when it is asked" in str(said)
+
+
+def test_an_upstream_that_was_not_opened_is_not_called_gone(tmp_path: Path) -> None:
+    class LazyP(Persistable[int, None]):
+        def _generate_payload(self) -> int:
+            return 0
+
+    lazy = LazyP(tmp_path, None, [RawP(tmp_path, RawParams())])
+    lazy.load_generate()
+    lazy.reset_payload()
+    assert "upstreams" not in str(lazy.explain())
+    said = str(explain_artifact(LocalStore(tmp_path), lazy.key))
+    assert "was not opened, or not persisted then" in said
+    assert "gone" not in said
+
+
+def test_of_very_many_upstreams_some_are_looked_at_and_it_says_so(tmp_path: Path) -> None:
+    many = {f"up{n}": RawP(tmp_path, RawParams(n)) for n in range(120)}
+    said = TotalP(tmp_path, None, many).explain()
+    assert len(said.upstreams) == 100
+    assert "only 100 upstreams were looked at; lineage() looks at all of them" in said.remarks
+    elsewhere = Elsewhere(LocalStore(tmp_path))
+    far = {f"up{n}": RawP(elsewhere, RawParams(n)) for n in range(30)}
+    assert len(TotalP(elsewhere, None, far).explain().upstreams) == 20
+
+
+# --- How an artifact came to be --------------------------------------------------------------------------------------
+
+
+def test_the_first_of_a_name_is_called_that(tmp_path: Path) -> None:
+    first, second = ModelP(tmp_path), ModelP(tmp_path, 2.0)
+    first.load_generate()
+    second.load_generate()
+    store = LocalStore(tmp_path)
+    assert "the first of that name" in explain_artifact(store, first.key).remarks
+    assert "the first of that name" not in explain_artifact(store, second.key).remarks
+
+
+def test_the_one_that_the_log_names_is_the_neighbour_as_long_as_it_is_there(tmp_path: Path) -> None:
+    near, now = ModelP(tmp_path, n=100), ModelP(tmp_path, n=200)
+    near.load_generate()
+    now.load_generate()
+    nearer = ModelP(tmp_path, n=200)
+    nearer.params = ModelParams(1)  # an int: nearer than any other, and made later
+    nearer.load_generate()
+    os.utime(nearer.persist_filepath, (1, 1))
+    store = LocalStore(tmp_path)
+    assert [one.key for one in explain_artifact(store, now.key).nearest] == [near.key]
+    shutil.rmtree(near.persist_filepath)
+    assert near.key not in [one.key for one in explain_artifact(store, now.key).nearest]
+
+
+def test_made_again_is_said_with_its_reason(tmp_path: Path) -> None:
+    model = ModelP(tmp_path)
+    model.load_generate()
+    model.generate()
+    assert "it was made again: generate() was called" in explain_artifact(LocalStore(tmp_path), model.key).remarks
+
+
+def test_one_that_failed_tells_its_nearest_from_its_log(tmp_path: Path) -> None:
+    near = ModelP(tmp_path)
+    near.load_generate()
+    failing = ModelP(tmp_path, fails=True)
+    with pytest.raises(ValueError, match="no such column"):
+        failing.load_generate()
+    said = explain_artifact(LocalStore(tmp_path), failing.key)
+    assert said.state == "failed"
+    assert f"  nearest: {near.key[:8]}, made " in str(said)
+    assert "    fails: False -> True (as its log says)" in str(said)
+    with pytest.raises(ValueError, match="no such column"):
+        ModelP(tmp_path / "other", fails=True).load_generate()
+    alone = explain_artifact(LocalStore(tmp_path / "other"), failing.key)
+    assert "it was to be the first of that name" in alone.remarks
+
+
+def test_with_the_payload_in_memory_the_bytes_of_the_artifact_are_read_too_if_asked(tmp_path: Path) -> None:
+    model = ModelP(tmp_path)
+    model.load_generate()
+    assert "every byte of its payload in the store is as it was written" in model.explain("digest").remarks
+    file = model.persist_filepath / model.manifest.payload["file"]
+    file.write_bytes(b"x" * file.stat().st_size)
+    said = model.explain("digest")
+    assert said.state == "hit"  # load_generate() returns what is in memory
+    assert any("but of its artifact in the store: " in remark and "digest" in remark for remark in said.remarks)
+    shutil.rmtree(model.persist_filepath)
+    assert "but of its artifact in the store: it is not there any more" in model.explain("digest").remarks
+
+
+def test_a_damaged_neighbour_is_read_once(tmp_path: Path) -> None:
+    store = Elsewhere(LocalStore(tmp_path))
+    near = ModelP(store)
+    near.load_generate()
+    (tmp_path / near.key.folder / "manifest.json").write_bytes(b"{")
+    store.asked.clear()
+    ModelP(store, 2.0).explain()
+    assert store.asked.count(f"read {near.key.folder}/manifest.json") == 1
 
 
 # --- Forms -----------------------------------------------------------------------------------------------------------

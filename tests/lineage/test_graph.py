@@ -15,9 +15,7 @@ from persistable._integrity import digest
 from persistable.artifacts import claim
 from persistable.catalog import Catalog
 from persistable.keys import ArtifactKey
-from persistable.lineage import Lineage
-from persistable.lineage.graph import outdated
-from persistable.manifest import Manifest
+from persistable.lineage import Lineage, outdated
 
 
 @dataclass
@@ -90,6 +88,14 @@ def diamond(store: Any) -> dict[str, Persistable[Any, Any]]:
     return {"data": data, "left": left, "right": right, "top": sum_of(store, "top", left=left, right=right)}
 
 
+AGAIN = "has been made again since, with other content"
+
+
+def names_of(nodes: dict[str, Persistable[Any, Any]]) -> list[str]:
+    """Return the nodes of a diamond as texts name them: data, left, right, top."""
+    return [f"{node.payload_name} {node.key[:8]}" for node in nodes.values()]
+
+
 def states(lineage: Lineage) -> dict[str, str]:
     return {node.payload_name: node.state for node in lineage.nodes.values()}
 
@@ -102,17 +108,25 @@ def remake(name: str, store: Any, offset: int) -> None:
     node.generate()
 
 
-def forge(folder: Path, name: str, key: str, dependencies: Any, schema: str = "1", **head: Any) -> ArtifactKey:
+def forge(folder: Path, name: str, key: str, dependencies: Any, schema: Any = 1, **head: Any) -> ArtifactKey:
     """Write a manifest by hand, as nobody's persistable would."""
-    payload = {"file": "payload.0.json", "size": 2, "digest": f"xxh3:{key}", "summary": "forged", "type": "x"}
-    sections: dict[str, Any] = {"params": {}, "generated": {"at": "2026-01-01T00:00:00+00:00"}, "code": {}}
-    manifest = Manifest.compose(
-        {"key": key, "payload_name": name, "version": None, "code": [None, None], "payload": payload, **head},
-        {**sections, "metrics": {}, "tags": [], "dependencies": dependencies},
-    )
+    payload = {"file": "payload.00000000.json", "format": "json", "format_version": 1, "size": 2, "files": None}
+    payload |= {"digest": f"xxh3:{key}", "summary": "forged", "type": "x"}
+    known = {"schema": schema, "key": key, "payload_name": name, "version": None, "code": [None, None]}
+    sections = {
+        "artifact": {**known, "payload": payload, **head},
+        "params": {},
+        "dependencies": dependencies,
+        "generated": {"at": "2026-01-01T00:00:00+00:00"},
+        "code": {},
+        "metrics": {},
+        "tags": [],
+    }
+    lines = ",\n".join(f'"{section}": {json.dumps(content)}' for section, content in sections.items())
+    body = f"{lines}}}\n".encode()
     place = folder / name / key
     place.mkdir(parents=True)
-    body = manifest.data.partition(b"\n")[2].replace(b'"schema": 1,', f'"schema": {schema},'.encode())
+    (place / "payload.00000000.json").write_text("{}")
     (place / "manifest.json").write_bytes(b'{"digest": "%b",\n%b' % (digest(body).encode(), body))
     return ArtifactKey(key, name)
 
@@ -128,7 +142,7 @@ def test_before_anything_is_made_all_is_missing_and_named(store):
     lineage = Lineage.of(diamond(store)["top"])
     assert states(lineage) == dict.fromkeys(["data", "left", "right", "top"], "missing")
     assert lineage.root.payload_name == "top"
-    assert {node.problem for node in lineage.nodes.values()} == {"not made yet"}
+    assert {node.problem for node in lineage.nodes.values()} == {""}
     assert next(iter(lineage.nodes.values())).params == {"n": 5}
     assert not lineage.outdated
 
@@ -203,7 +217,8 @@ def test_states_of_a_store_that_holds_everything(tmp_path):
     assert "Upgrade" in found[mixed.newer].problem
     assert "process" in found[mixed.generating].problem
     assert [found[key].state for key in (mixed.half_deleted, mixed.failed)] == ["missing", "missing"]
-    assert {found[key].state for key in mixed.whole} == {"whole"}
+    assert {key for key in mixed.whole if found[key].state != "whole"} == {mixed.gone}
+    assert found[mixed.gone].state == "corrupt"
 
 
 def test_a_generation_that_goes_on_is_told(store):
@@ -228,10 +243,11 @@ def test_an_upstream_of_other_content_outdates_what_was_made_from_it_and_all_tha
     nodes["top"].load_generate()
     remake("data", store, offset=1)
     lineage = Lineage.of_artifact(store, nodes["top"].key)
+    data, left, right, _ = names_of(nodes)
     assert {one.payload_name: one.why for one in lineage.outdated.values()} == {
-        "left": "directly (data)",
-        "right": "directly (data)",
-        "top": "through left, right",
+        "left": f"{data} {AGAIN}",
+        "right": f"{data} {AGAIN}",
+        "top": f"through {left} and {right}: {data} {AGAIN}",
     }
     assert list(lineage.outdated)[-1] == nodes["top"].key
     assert lineage.nodes[nodes["left"].key].remade == ("data",)
@@ -244,9 +260,10 @@ def test_what_is_made_again_from_it_is_not_outdated_any_more(store):
     remake("data", store, offset=1)
     remake("left", store, offset=1)
     lineage = Lineage.of_artifact(store, nodes["top"].key)
+    data, left, right, _ = names_of(nodes)
     assert {one.payload_name: one.why for one in lineage.outdated.values()} == {
-        "right": "directly (data)",
-        "top": "directly (left) and through right",
+        "right": f"{data} {AGAIN}",
+        "top": f"{left} {AGAIN}; through {right}: {data} {AGAIN}",
     }
 
 
@@ -293,9 +310,14 @@ def test_outdated_results_of_a_whole_store(store):
     assert outdated(Catalog(store)) == []
     remake("data", store, offset=1)
     found = outdated(Catalog(store))
-    assert [(one.payload_name, one.why) for one in found[-1:]] == [("top", "through left, right")]
+    data, left, right, top = names_of(nodes)
+    assert found[-1].why == f"through {left} and {right}: {data} {AGAIN}"
+    again = "again: it is then made from what its upstreams are now"
+    assert {one.remedy for one in found[:2]} == {f"generate() {name} {again}" for name in (left, right)}
+    either = (f"{left} and {right}", f"{right} and {left}")
+    assert found[-1].remedy in [f"generate() first {both}, then {top}" for both in either]
     assert found == sorted(Lineage.of(nodes["top"]).outdated.values(), key=found.index)
-    assert str(found[-1]) == f"top {nodes['top'].key[:8]} is outdated: through left, right"
+    assert {str(one) for one in found[:2]} == {f"{name} is outdated: {data} {AGAIN}" for name in (left, right)}
 
 
 def test_outdated_results_of_a_store_that_holds_everything(tmp_path):
@@ -356,19 +378,17 @@ def test_a_manifest_does_not_lead_out_of_the_store(tmp_path):
     for name, key in (("../outside/secret", "c" * 32), ("secret", f"../../outside/secret/{'c' * 32}"), ("", "")):
         folder = forge(tmp_path / "store", "one", digest(name.encode() + key.encode())[5:], {"up": upstream(name, key)})
         lineage = Lineage.of_artifact(store, folder)
-        assert sorted(states(lineage).values()) == ["missing", "whole"]
+        assert states(lineage) == {"one": "whole"}
     assert len(store.asked) == 3
 
 
 @pytest.mark.parametrize(
     ("dependencies", "head"),
     [
-        ([1, 2], {}),
-        ({"data": "none"}, {}),
-        ({"data": {"name": "data"}}, {}),
         ({}, {"payload": None}),
         ({}, {"payload": {"digest": []}}),
-        ({}, {"schema": '"one"'}),
+        ({}, {"schema": "one"}),
+        ({}, {"code": 5}),
     ],
 )
 def test_a_manifest_that_holds_what_none_does_is_one_corrupt_node(tmp_path, dependencies, head):
@@ -387,4 +407,59 @@ def test_it_is_json(store):
     assert [node["payload_name"] for node in said["nodes"]][-1] == "top"
     edge = next(edge for edge in said["edges"] if edge["dependent"] == nodes["left"].key)
     assert (edge["upstream"], edge["role"], edge["remade"]) == (nodes["data"].key, "data", True)
-    assert said["outdated"][-1]["why"] == "through left, right"
+    data, left, right, top = names_of(nodes)
+    assert said["outdated"][-1]["why"] == f"through {left} and {right}: {data} {AGAIN}"
+    assert said["outdated"][-1]["remedy"] == f"generate() first {right} and {left}, then {top}"
+    assert said["outdated"][-1]["first"] == [nodes["right"].key, nodes["left"].key]
+
+
+# What the code and the payloads tell
+
+
+def test_a_node_whose_code_has_changed_since_is_marked(store):
+    class Numbers2P(NumbersP):
+        payload_name = "numbers"
+
+        def _generate_payload(self) -> list[int]:
+            return [self.params.n]
+
+    numbers = Numbers2P(store, NumbersParams(1))
+    numbers.load_generate()
+    total = sum_of(store, "total", data=numbers)
+    total.load_generate()
+    assert not any(node.changed for node in total.lineage().nodes.values())
+
+    class OtherP(NumbersP):
+        payload_name = "numbers"
+
+    other = sum_of(store, "total", data=OtherP(store, NumbersParams(1)))
+    assert other.key == total.key
+    assert [bool(node.changed) for node in other.lineage().nodes.values()] == [True, False]
+    assert states(other.lineage()) == {"numbers": "whole", "total": "whole"}
+    assert "[code changed: " in str(other.lineage())
+
+
+@pytest.mark.parametrize("content", [b"too long by far", None])
+def test_a_payload_that_is_missing_or_of_another_size_is_a_corrupt_node(store, tmp_path, content):
+    data = NumbersP(store, NumbersParams(5))
+    data.load_generate()
+    file = tmp_path / data.key.folder / data.manifest.payload["file"]
+    file.unlink()
+    if content is not None:
+        file.write_bytes(content)
+    root = Lineage.of(data).root
+    assert root.state == "corrupt"
+    assert root.problem.startswith("Its payload")
+    assert root.digest == data.manifest.payload["digest"]  # what was made from it is not outdated by that
+
+
+def test_of_very_many_only_some_are_named_in_a_remedy(tmp_path):
+    keys = [f"{number:032x}" for number in range(30)]
+    for number, key in enumerate(keys):
+        forge(tmp_path, "link", key, {"before": upstream("link", keys[number - 1], "xxh3:other")} if number else {})
+    lineage = Lineage.of_artifact(LocalStore(tmp_path), ArtifactKey(keys[-1], "link"))
+    assert (
+        "first the more than 20 outdated ones behind it, upstreams first, then link"
+        in lineage.outdated[keys[-1]].remedy
+    )
+    assert lineage.outdated[keys[3]].remedy.count(" link") == 3

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, TypeVar
+
+T = TypeVar("T")
+
+PATIENCE: Final = 30.0
+"""Seconds to wait for what must come; a machine may be busy."""
 
 
 class Page:
@@ -13,11 +20,12 @@ class Page:
     def __init__(self, driver: Any) -> None:
         self.driver = driver
         self.opened = ""
+        self.pages = 0
 
     def open(self, path: Path, view: str = "") -> None:
-        self.driver.get("about:blank")  # so that an address that differs in its hash alone is loaded anew too
         self.driver.get_log("performance")
-        self.opened = path.as_uri()
+        self.pages += 1  # an address that differs in its hash alone would not be loaded anew
+        self.opened = f"{path.as_uri()}?{self.pages}"
         self.driver.get(self.opened + view)
 
     def resize(self, width: int, height: int) -> None:
@@ -31,29 +39,52 @@ class Page:
     def run(self, script: str, *arguments: Any) -> Any:
         return self.driver.execute_script(script, *arguments)
 
+    def wait(self, what: Callable[[], T]) -> T:
+        """Return what is there as soon as it is: some events come when the browser has time for them."""
+        deadline = time.monotonic() + PATIENCE
+        while not (found := what()) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return found
+
+    def back(self) -> None:
+        """Go back, and wait until what was there is drawn."""
+        self.run(
+            "const before = location.hash; window.wentBack = false;"
+            "addEventListener('hashchange', () => { window.wentBack ||= location.hash !== before })"
+        )
+        self.driver.back()
+        assert self.wait(lambda: self.run("return window.wentBack"))
+
     # -- what can be found ---------------------------------------------------------------------------------------------
 
     def all(self, selector: str) -> list[Any]:
         return self.driver.find_elements("css selector", selector)
 
     def one(self, selector: str) -> Any:
-        return self.driver.find_element("css selector", selector)
+        found = self.wait(lambda: self.all(selector))
+        assert found, f"there is no {selector}"
+        return found[0]
 
     def button(self, text: str, inside: str = "body") -> Any:
         """Return the button whose text starts so."""
-        return next(button for button in self.all(f"{inside} button") if button.text.startswith(text))
+        script = (
+            "return [...document.querySelectorAll(arguments[0])]"
+            ".find(element => element.innerText.trim().startsWith(arguments[1]))"
+        )
+        found = self.wait(lambda: self.run(script, f"{inside} button", text))
+        assert found, f"there is no button {text!r}"
+        return found
 
     def texts(self, selector: str) -> list[str]:
-        return list(
-            self.run(
-                "return arguments[0].map(element => (element.innerText ?? element.textContent).trim())",
-                self.all(selector),
-            )
+        script = (
+            "return [...document.querySelectorAll(arguments[0])]"
+            ".map(element => (element.innerText ?? element.textContent).trim())"
         )
+        return list(self.run(script, selector))
 
     @property
     def found(self) -> str:
-        return str(self.one("#found").text)
+        return self.texts("#found")[0]
 
     @property
     def titles(self) -> list[str]:
@@ -67,22 +98,28 @@ class Page:
 
     @property
     def detail(self) -> str:
-        return str(self.one("#detail").text)
+        return self.texts("#detail")[0]
 
     # -- what a person does --------------------------------------------------------------------------------------------
 
     def search(self, text: str) -> None:
         """Put a text into the search, as by pasting it; :meth:`press` types."""
-        script = "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input'))"
-        self.run(script, self.one("#search"), text)
+        self.run(
+            "const search = document.getElementById('search');"
+            "search.value = arguments[0]; search.dispatchEvent(new Event('input'))",
+            text,
+        )
 
     def press(self, *keys: str) -> None:
         self.driver.switch_to.active_element.send_keys(*keys)
 
     def choose(self, selector: str, text: str) -> None:
         """Choose the option of a list that is shown as `text`."""
-        option = next(option for option in self.all(f"{selector} option") if option.text == text)
-        option.click()
+        script = (
+            "const option = [...arguments[0].options].find(option => option.text === arguments[1]);"
+            "arguments[0].value = option.value; arguments[0].dispatchEvent(new Event('change'))"
+        )
+        self.run(script, self.one(selector), text)
 
     # -- what must not be ----------------------------------------------------------------------------------------------
 
@@ -95,4 +132,4 @@ class Page:
         messages = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
         sent = [message["params"] for message in messages if message["method"] == "Network.requestWillBeSent"]
         urls = {str(request["request"]["url"]) for request in sent}
-        return {url.partition("#")[0] for url in urls if not url.startswith(("data:", "about:"))}
+        return {url.partition("#")[0] for url in urls if not url.startswith(("data:", "about:", "chrome:"))}

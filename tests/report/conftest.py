@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))  # mixed_store
 
 from browser import Page
 from mixed_store import make_mixed_store
-from report_stores import make_many, make_models
+from report_stores import make_many, make_models, make_odd
 
 HOSTILE_TITLE = "</title><script>document.title='run'</script>"
 
@@ -46,6 +46,7 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     service = webdriver.ChromeService(programs[1], env=dict(os.environ, SE_OFFLINE="true"))
     driver = webdriver.Chrome(options=options, service=service)
+    driver.get("about:blank")
     yield driver
     driver.quit()
 
@@ -67,6 +68,17 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]
     with make_mixed_store(folder / "store") as store:
         path = write_report(folder / "store", folder / "report.html", title=HOSTILE_TITLE)
         yield SimpleNamespace(store=store, page=path)
+
+
+@pytest.fixture(scope="session")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """Return a store of two artifacts with params of every kind, and its page."""
+    from persistable.report import write_report
+
+    folder = tmp_path_factory.mktemp("odd")
+    keys, readable = make_odd(folder / "store")
+    path = write_report(folder / "store", folder / "report.html")
+    return SimpleNamespace(folder=folder / "store", page=path, keys=keys, readable=readable)
 
 
 @pytest.fixture(scope="session")

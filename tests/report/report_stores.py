@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import math
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, make_dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from persistable import LocalStore, Persistable, PersistableParams
 from persistable.manifest import Manifest
@@ -96,6 +98,51 @@ def make_models(folder: Path) -> LocalStore:
     finally:
         Prices.noise = 0.0
     return store
+
+
+class Odd(Persistable[None, PersistableParams]):
+    def _generate_payload(self) -> None:
+        self.tags = ["tagged"]
+
+
+def make_odd(folder: Path) -> tuple[list[str], dict[str, Any]]:
+    """Make two artifacts with params of every kind; return their keys, and the readable params of the first."""
+    values: dict[str, Any] = {
+        "one": 1,
+        "one_point_zero": 1.0,
+        "small": 1e-05,
+        "minus": -0.0,
+        "text": "it is",
+        "quotes": 'it\'s "so"\n',
+        "digits": "1",
+        "flag": True,
+        "none": None,
+        "nan": math.nan,
+        "inf": math.inf,
+        "large": 2**60,
+        "great": 1e22,
+        "tenth": 0.1,
+        "lags": (1, 2.0),
+        "single": (1,),
+        "list": [1, "a", None, True, 1e-07],
+        "chosen": {1, 2},
+        "path": Path("a/b"),
+        "array": np.array([1.0, 2.5]),
+        "float32": np.float32(0.1),
+        "class_": int,
+        "empty": {},
+    }
+    keys = []
+    for lags in ((1, 2.0), (3,)):
+        of_these = make_dataclass("Params", values, bases=(PersistableParams,), eq=False)
+        odd = Odd(LocalStore(folder, fsync=False), of_these(**values | {"lags": lags}), payload_name="odd")
+        odd.load_generate()
+        keys.append(str(odd.key))
+    return keys, readable_of(folder, keys[0])
+
+
+def readable_of(folder: Path, key: str) -> dict[str, Any]:
+    return dict(Manifest.parse((folder / "odd" / key / "manifest.json").read_bytes()).params)
 
 
 def make_many(folder: Path, count: int) -> None:

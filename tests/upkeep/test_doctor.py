@@ -48,7 +48,7 @@ def files_below(folder: Path) -> list[str]:
 
 
 def test_a_sound_folder_has_no_faults_and_nothing_is_left_in_it(store):
-    findings = list(diagnose(store))
+    findings = diagnose(store)
     assert not [finding for finding in findings if finding.level == "fault"]
     assert [finding.problem for finding in findings][:5] == [
         "the place can be reached and listed",
@@ -189,7 +189,7 @@ def test_what_this_user_may_not_read_or_enter_is_named(tmp_path):
     code = """if True:
         import os, sys
         from persistable.upkeep.doctor import diagnose
-        list(diagnose(os.path.dirname(sys.argv[1])))  # imports what it needs
+        diagnose(os.path.dirname(sys.argv[1]))  # imports what it needs
         if os.getuid() == 0:
             os.setgid(65534), os.setuid(65534)
         for finding in diagnose(sys.argv[1]):
@@ -254,7 +254,7 @@ def test_the_index_is_told(store):
 def test_everything_is_looked_at_and_nothing_is_changed(tmp_path):
     with make_mixed_store(tmp_path / "store") as mixed:
         before = files_below(mixed.folder)
-        list(diagnose(mixed.store))
+        diagnose(mixed.store)
         assert files_below(mixed.folder) == before
 
 

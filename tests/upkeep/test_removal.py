@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from upkeep_world import KINDS, Params, age, content, made, right
+from upkeep_world import KINDS, Params, age, content, made, right, sealed
 
 from persistable import (
     ArtifactNotFoundError,
@@ -321,7 +321,7 @@ def test_a_manifest_that_names_a_file_elsewhere_has_no_say_about_that(tmp_path: 
     manifest = Manifest.parse(path.read_bytes())
     elsewhere = f"../{other.key}/{other.manifest.payload['file']}"
     head = {**manifest.head, "payload": {**manifest.payload, "file": elsewhere}}
-    path.write_bytes(Manifest.compose(head, json.loads(manifest.data)).data)
+    path.write_bytes(sealed(manifest, head))
     remove(LocalStore(tmp_path), asked.key)
     assert made("bytes", tmp_path, 2).load() == content(2)
 

@@ -32,7 +32,7 @@ def test_a_whole_artifact_is_told_to_be_whole(tmp_path: Path, kind: str) -> None
 def test_one_flipped_bit_is_found(tmp_path: Path, kind: str) -> None:
     asked = made(kind, tmp_path)
     asked.load_generate()
-    list(verify(Catalog(tmp_path)))
+    verify(Catalog(tmp_path))
     files = [path for path in asked.persist_filepath.rglob("*") if path.is_file() and "payload." in str(path)]
     for file in files:
         status = file.stat()
@@ -87,7 +87,7 @@ def test_only_what_is_asked_for_is_verified_and_progress_is_told(tmp_path: Path)
     for n in range(5):
         made("bytes", tmp_path, n).load_generate()
     catalog, seen = Catalog(tmp_path), []
-    findings = list(verify(catalog, catalog.find(where="params.n > 1"), progress=lambda *said: seen.append(said)))
+    findings = verify(catalog, catalog.find(where="params.n > 1"), progress=lambda *said: seen.append(said))
     assert len(findings) == 3
     assert seen == [(1, 3), (2, 3), (3, 3)]
 
@@ -187,5 +187,5 @@ def test_to_verify_is_no_use(tmp_path: Path) -> None:
     asked.load_generate()
     (payload,) = asked.persist_filepath.glob("payload.*")
     os.utime(payload, (1e9, 1e9))  # older than a day, so that relatime would note a use
-    list(verify(Catalog(tmp_path)))
+    verify(Catalog(tmp_path))
     assert payload.stat().st_atime == 1e9

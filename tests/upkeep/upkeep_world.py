@@ -20,9 +20,10 @@ from typing import Any
 
 from persistable import ArtifactNotFoundError, LocalStore, Persistable, PersistableParams
 from persistable.fileio import BytesFileIO, FolderFileIO, JsonFileIO, NpyFileIO, PartsFileIO, PickleFileIO
+from persistable.manifest import Manifest
 from persistable.stores import Store
 
-__all__ = ["KINDS", "Params", "age", "made", "right"]
+__all__ = ["KINDS", "Params", "age", "made", "right", "sealed"]
 
 
 @dataclass
@@ -95,6 +96,16 @@ def right(kind: str, payload: Any, n: int) -> bool:
     return bool(payload == content(n))
 
 
+def sealed(manifest: Manifest, head: dict[str, Any]) -> bytes:
+    """Return a manifest with another head, as somebody who means harm can write it."""
+    from persistable._integrity import digest
+
+    lines = manifest.data.decode().split("\n")
+    lines[1] = f'"artifact": {json.dumps(head)},'
+    body = "\n".join(lines[1:]).encode()
+    return b'{"digest": "%b",\n%b' % (digest(body).encode(), body)
+
+
 def age(folder: Path, seconds: float = 1e6) -> None:
     """Make all below a folder so many seconds older than it is."""
     for path in sorted(folder.rglob("*"), reverse=True):
@@ -137,9 +148,9 @@ def remover(folder: Path, seconds: float, number: int) -> dict[str, Any]:
     """Remove what there is, one by one and by plans, as long as the others are at it."""
     from persistable import LeaseTimeoutError
     from persistable.catalog import Catalog
-    from persistable.upkeep import plan, pruning, remove
+    from persistable.upkeep import plan, plans, remove
 
-    pruning._YOUNG = -1.0  # else nothing that the others have made would ever go
+    plans.YOUNG = -1.0  # else nothing that the others have made would ever go
     store, done, draw = LocalStore(folder, fsync=False), Counter[str](), random.Random(number)
     catalog = Catalog(store)
     until = time.monotonic() + seconds

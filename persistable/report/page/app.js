@@ -1,10 +1,28 @@
 // The page as a whole: what is shown is a state, the state is in the address, and whatever changes it draws anew.
 
 const FIRST_STATE = {
-  view: "table", q: "", name: "", sort: "-at", selected: "", compare: [], columns: null,
-  x: "", y: "", colour: "", logx: false, logy: false, root: "", below: false, theme: "",
+  view: "table",
+  q: "",
+  name: "",
+  sort: "-at",
+  selected: "",
+  compare: [],
+  columns: null,
+  x: "",
+  y: "",
+  colour: "",
+  logx: false,
+  logy: false,
+  root: "",
+  below: false,
+  theme: "",
 };
-const VIEWS = new Map([["table", "Artifacts"], ["plot", "Plot"], ["lineage", "Lineage"], ["compare", "Compare"]]);
+const VIEWS = new Map([
+  ["table", "Artifacts"],
+  ["plot", "Plot"],
+  ["lineage", "Lineage"],
+  ["compare", "Compare"],
+]);
 const RENDERERS = {table: renderTable, plot: renderPlot, lineage: renderLineage, compare: renderCompare};
 
 const state = {...FIRST_STATE, same: false};
@@ -13,7 +31,8 @@ function toHash() {
   const parts = new URLSearchParams();
   for (const [name, first] of Object.entries(FIRST_STATE)) {
     const value = state[name];
-    if (Array.isArray(value)) for (const item of value.length ? value : first === null ? [""] : []) parts.append(name, item);
+    if (Array.isArray(value))
+      for (const item of value.length ? value : first === null ? [""] : []) parts.append(name, item);
     else if (value !== first) parts.set(name, value === true ? "1" : String(value));
   }
   return `#${parts}`;
@@ -43,18 +62,29 @@ function go(changes, {push = true, draws = render} = {}) {
 }
 
 addEventListener("hashchange", () => {
-  if (location.hash === shownHash || location.hash === "" && shownHash === "#") return;
+  if (location.hash === shownHash || (location.hash === "" && shownHash === "#")) return;
   fromHash(location.hash);
   shownHash = toHash();
   byId("search").value = state.q;
   render();
 });
 
-// ----------------------------------------------------------------------------------------------------------------------
+// ---------------------------------------------------------------------------------------------------------------------
 // What is found
 
 // What is asked for again and again while somebody types; all of it is of `named`, in the order `sort`.
-const cache = {query: null, found: [], problems: [], named: null, names: [], fields: null, usual: null, numeric: new Map(), sort: null, ordered: []};
+const cache = {
+  query: null,
+  found: [],
+  problems: [],
+  named: null,
+  names: [],
+  fields: null,
+  usual: null,
+  numeric: new Map(),
+  sort: null,
+  ordered: [],
+};
 
 function namedArtifacts() {
   if (cache.named !== state.name) {
@@ -89,32 +119,44 @@ function orderedArtifacts() {
 function found() {
   const some = orderedArtifacts();
   if (cache.query !== state.q) {
-    const {tests, problems} = readQuery(state.q);
-    Object.assign(cache, {query: state.q, problems, found: some.filter((artifact) => tests.every((test) => test(artifact)))});
+    const {test, problems} = readQuery(state.q);
+    Object.assign(cache, {query: state.q, problems, found: some.filter(test)});
   }
   return cache.found;
 }
 
 function select(artifact, {push = true} = {}) {
   const id = artifact?.id ?? "";
-  go({selected: id}, {push, draws: () => {
-    renderDetail();
-    if (state.view === "table" && table.grid) refreshTable();
-    else renderView();
-  }});
+  go(
+    {selected: id},
+    {
+      push,
+      draws: () => {
+        renderDetail();
+        if (state.view === "table" && table.grid) refreshTable();
+        else renderView();
+      },
+    }
+  );
 }
 
 function toggleCompared(artifact) {
   const rest = state.compare.filter((id) => id !== artifact.id);
-  go({compare: rest.length < state.compare.length ? rest : [...rest, artifact.id]}, {push: false, draws: () => {
-    if (state.view === "table") refreshTable();
-    else renderView();
-    renderTabs();
-    renderDetail();
-  }});
+  go(
+    {compare: rest.length < state.compare.length ? rest : [...rest, artifact.id]},
+    {
+      push: false,
+      draws: () => {
+        if (state.view === "table") refreshTable();
+        else renderView();
+        renderTabs();
+        renderDetail();
+      },
+    }
+  );
 }
 
-// ----------------------------------------------------------------------------------------------------------------------
+// ---------------------------------------------------------------------------------------------------------------------
 // Drawing
 
 function render() {
@@ -123,13 +165,27 @@ function render() {
   renderMarks();
   renderTabs();
   const some = found();
-  byId("found").textContent = some.length === listed.length ? amount(some.length, "artifact") : `${some.length.toLocaleString("en")} of ${amount(listed.length, "artifact")}`;
+  byId("found").textContent = countText(some);
   byId("problems").textContent = cache.problems.join(" ");
   byId("problems").hidden = !cache.problems.length;
   byId("chooser").hidden = state.view !== "table";
   if (byId("chooser").open) renderChooser();
   renderDetail(); // first: it takes room from the view
   renderView();
+}
+
+// What is not ours is no artifact, and counted apart.
+function countText(some) {
+  const others = (those) => those.filter((artifact) => artifact.state === "foreign").length;
+  const [all, here] = [others(listed), others(some)];
+  const artifactsText = amount(listed.length - all, "artifact");
+  if (some.length === listed.length) {
+    return all ? `${artifactsText}, ${amount(all, "other entry", "other entries")}` : artifactsText;
+  }
+  const foundText = `${(some.length - here).toLocaleString("en")} of ${artifactsText}`;
+  return here
+    ? `${foundText}, ${here.toLocaleString("en")} of ${amount(all, "other entry", "other entries")}`
+    : foundText;
 }
 
 function renderView() {
@@ -143,7 +199,12 @@ function renderView() {
 }
 
 function chip(text, count, pressed, click, kind = "") {
-  return make("button", {type: "button", class: `chip ${kind}`, "aria-pressed": String(pressed), click}, printable(text, 60), make("span", {class: "count"}, count.toLocaleString("en")));
+  return make(
+    "button",
+    {type: "button", class: `chip ${kind}`, "aria-pressed": String(pressed), click},
+    printable(text, 60),
+    make("span", {class: "count"}, count.toLocaleString("en"))
+  );
 }
 
 function counted(texts) {
@@ -153,10 +214,16 @@ function counted(texts) {
 }
 
 function renderNames() {
-  const counts = [...counted(listed.map((artifact) => artifact.get("payload_name")).filter(Boolean))].sort(([one], [other]) => collator.compare(one, other));
-  const choose = (name) => () => go({name: state.name === name ? "" : name, columns: null, sort: FIRST_STATE.sort, x: "", y: "", colour: ""});
+  const counts = [...counted(listed.map((artifact) => artifact.get("payload_name")).filter(Boolean))].sort(
+    ([one], [other]) => collator.compare(one, other)
+  );
+  const choose = (name) => () =>
+    go({name: state.name === name ? "" : name, columns: null, sort: FIRST_STATE.sort, x: "", y: "", colour: ""});
   byId("names").hidden = counts.length < 2;
-  byId("names").replaceChildren(chip("all", listed.length, !state.name, choose("")), ...counts.map(([name, count]) => chip(name, count, state.name === name, choose(name))));
+  byId("names").replaceChildren(
+    chip("all", listed.length, !state.name, choose("")),
+    ...counts.map(([name, count]) => chip(name, count, state.name === name, choose(name)))
+  );
 }
 
 // States other than whole, each a filter; all in words.
@@ -168,25 +235,47 @@ function renderMarks() {
     byId("search").value = q;
     go({q, view: "table"});
   };
-  const chips = [...counts].map(([word, count]) => chip(MARKS[word] ?? word, count, state.q === `state = ${word}`, choose(`state = ${word}`), kindOf(word)));
-  if (outdated) chips.push(chip("⟳ outdated", outdated, state.q === "outdated != no", choose("outdated != no"), "outdated"));
+  const chips = [...counts].map(([word, count]) =>
+    chip(MARKS[word] ?? word, count, state.q === `state = ${word}`, choose(`state = ${word}`), kindOf(word))
+  );
+  if (outdated)
+    chips.push(chip("⟳ outdated", outdated, state.q === "outdated != no", choose("outdated != no"), "outdated"));
   byId("marks").hidden = !chips.length;
   byId("marks").replaceChildren(...chips);
 }
 
 function renderTabs() {
   const number = state.compare.filter((id) => byPath.has(id)).length;
-  byId("tabs").replaceChildren(...[...VIEWS].map(([view, title]) => make("button", {
-    type: "button", role: "tab", id: `tab-${view}`, "aria-controls": "view", "aria-selected": String(state.view === view), tabindex: state.view === view ? 0 : -1,
-    class: view === "compare" && number > 1 ? "ready" : null, click: () => go({view, root: view === "lineage" ? state.selected || state.root : state.root}),
-  }, title, view === "compare" && number ? make("span", {class: "count"}, number) : null)));
+  byId("tabs").replaceChildren(
+    ...[...VIEWS].map(([view, title]) =>
+      make(
+        "button",
+        {
+          type: "button",
+          role: "tab",
+          id: `tab-${view}`,
+          "aria-controls": "view",
+          "aria-selected": String(state.view === view),
+          tabindex: state.view === view ? 0 : -1,
+          class: view === "compare" && number > 1 ? "ready" : null,
+          click: () => go({view, root: view === "lineage" ? state.selected || state.root : state.root}),
+        },
+        title,
+        view === "compare" && number ? make("span", {class: "count"}, number) : null
+      )
+    )
+  );
 }
 
 function renderAbout() {
   const {title, store, made, persistable, where} = data.about;
   document.title = printable(title, 200);
   byId("title").textContent = printable(title, 200);
-  byId("about").replaceChildren(make("span", {class: "mono"}, printable(store, 300)), ` · made ${shortTime(made)} UTC by persistable ${persistable}`, where ? make("span", {}, " · only ", make("code", {}, printable(where, 300))) : "");
+  byId("about").replaceChildren(
+    make("span", {class: "mono"}, printable(store, 300)),
+    ` · made ${shortTime(made)} UTC by persistable ${persistable}`,
+    where ? make("span", {}, " · only ", make("code", {}, printable(where, 300))) : ""
+  );
 }
 
 // What words are searched in takes a moment to put together: while nobody waits for it.
@@ -196,7 +285,7 @@ function prepareSearch(start = 0) {
   if (end < listed.length) setTimeout(prepareSearch, 0, end);
 }
 
-// ----------------------------------------------------------------------------------------------------------------------
+// ---------------------------------------------------------------------------------------------------------------------
 // Keys and clicks on the page
 
 byId("search").addEventListener("input", () => go({q: byId("search").value}, {push: false}));

@@ -14,13 +14,27 @@ class Artifact {
     this.haystack = null; // what plain words are searched in; made when it is first needed
   }
 
-  get(field) { return this.values.get(field); }
-  get name() { return this.values.get("payload_name") ?? this.id; }
-  get key() { return this.values.get("key") || ""; }
-  get state() { return this.values.get("state"); }
-  get id() { return this.values.get("path"); }
-  get outdated() { return this.remade.size > 0 || this.through.size > 0; }
-  get short() { return this.key ? this.key.slice(0, 8) : this.id; }
+  get(field) {
+    return this.values.get(field);
+  }
+  get name() {
+    return this.values.get("payload_name") ?? this.id;
+  }
+  get key() {
+    return this.values.get("key") || "";
+  }
+  get state() {
+    return this.values.get("state");
+  }
+  get id() {
+    return this.values.get("path");
+  }
+  get outdated() {
+    return this.remade.size > 0 || this.through.size > 0;
+  }
+  get short() {
+    return this.key ? this.key.slice(0, 8) : this.id;
+  }
 }
 
 // A column holds different values once: `at` says for each row which one (-1: none), `rows` which rows it is about.
@@ -33,13 +47,21 @@ function* cells(column) {
 }
 
 function missingUpstream([name, key]) {
-  return new Artifact(new Map([["payload_name", name], ["key", key], ["state", "missing"], ["path", `${name}/${key}`],
-    ["problem", "it is not in this store; it may lie elsewhere"]]));
+  return new Artifact(
+    new Map([
+      ["payload_name", name],
+      ["key", key],
+      ["state", "missing"],
+      ["path", `${name}/${key}`],
+      ["problem", "it is not in this store; it may lie elsewhere"],
+    ])
+  );
 }
 
 function readArtifacts() {
   const artifacts = Array.from({length: data.about.count}, () => new Artifact(new Map()));
-  for (const column of data.fields) for (const [row, value] of cells(column)) artifacts[row].values.set(column.name, value);
+  for (const column of data.fields)
+    for (const [row, value] of cells(column)) artifacts[row].values.set(column.name, value);
   for (const section of ["params", "metrics", "remade", "through"]) {
     for (const column of data[section]) {
       for (const [row, value] of cells(column)) artifacts[row][section].set(column.name, value);
@@ -62,7 +84,7 @@ const [artifacts, notHere] = readArtifacts();
 const listed = artifacts.slice(0, data.about.listed); // the others are only upstream of these
 const byPath = new Map([...notHere, ...artifacts].map((artifact) => [artifact.id, artifact]));
 
-// ----------------------------------------------------------------------------------------------------------------------
+// ---------------------------------------------------------------------------------------------------------------------
 // Values: JSON, with {"$float": "nan"} for what it has no words for
 
 function numberOf(value) {
@@ -70,44 +92,81 @@ function numberOf(value) {
   if (value === null || typeof value !== "object" || Array.isArray(value)) return null;
   const [[mark, inner] = [], ...others] = Object.entries(value);
   if (others.length || mark === undefined || !mark.startsWith("$")) return null;
-  if (mark !== "$float" && mark !== "$int") return typeof inner === "number" ? inner : null; // $float32, and the like
+  if (mark !== "$float" && mark !== "$int") return typeof inner === "string" ? null : numberOf(inner); // $float32
   return inner === "inf" ? Infinity : inner === "-inf" ? -Infinity : Number(inner);
 }
 
 function compact(number) {
   if (!Number.isFinite(number)) return number > 0 ? "inf" : "-inf";
   if (Number.isInteger(number) && Math.abs(number) < 1e15) return String(number);
-  const short = Math.abs(number) >= 1e-4 && Math.abs(number) < 1e15 ? Number(number.toPrecision(5)) : number.toPrecision(5);
-  return String(short);
+  return floatText(Number(number.toPrecision(5)));
 }
 
-// A value as Python would write it, strings in quotes; "plain" without.
+// A float as Python writes it: 1.0, 0.001, 1e-05
+function floatText(number) {
+  const size = Math.abs(number);
+  if (Number.isInteger(number) && size < 1e16) return `${number}.0`;
+  if (size >= 1e-4 && size < 1e16) return String(number);
+  return number.toExponential().replace(/e([-+])(\d)$/, "e$10$2");
+}
+
+// A value as Python would write it, and _text.shown does; "plain" is a text without quotes. A number without a point is
+// an integer: data.py has marked the floats that JavaScript would take for such.
 function textOf(value, plain = false) {
   if (value === null) return "None";
   if (typeof value === "boolean") return value ? "True" : "False";
   if (typeof value === "string") return plain ? value : quoted(value);
-  if (typeof value !== "object") return String(value);
-  if (Array.isArray(value)) return `[${value.map((item) => textOf(item)).join(", ")}]`;
+  if (typeof value === "number") return Number.isInteger(value) ? String(value) : floatText(value);
+  if (Array.isArray(value)) return `[${textsOf(value)}]`;
   const entries = Object.entries(value);
-  if (entries.length === 1 && entries[0][0].startsWith("$")) return markedText(entries[0][0].slice(1), entries[0][1]);
-  return `{${entries.map(([name, item]) => `${textOf(name)}: ${textOf(item)}`).join(", ")}}`;
+  if (entries.length === 1 && entries[0][0].startsWith("$"))
+    return markedText(entries[0][0].slice(1), entries[0][1], plain);
+  return `{${entries.map(([name, item]) => `${quoted(name)}: ${textOf(item)}`).join(", ")}}`;
+}
+
+function textsOf(values) {
+  return values.map((item) => textOf(item)).join(", ");
 }
 
 function quoted(text) {
-  return `"${text.replace(/["\\]/g, "\\$&").replace(/\n/g, "\\n").replace(/\r/g, "\\r").replace(/\t/g, "\\t")}"`;
+  const quote = text.includes("'") && !text.includes('"') ? '"' : "'";
+  const escapes = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\", [quote]: `\\${quote}`};
+  return quote + text.replace(/[\n\r\t\\"']/g, (letter) => escapes[letter] ?? letter) + quote;
 }
 
-function markedText(mark, value) {
-  if (mark === "float" || mark === "int" || mark === "class" || mark === "Path" || mark === "cut") return String(value);
-  if (mark === "tuple" && Array.isArray(value)) {
-    return `(${value.map((item) => textOf(item)).join(", ")}${value.length === 1 ? "," : ""})`;
-  }
-  return `${mark} ${textOf(value)}`;
+const PLAIN_MARKS = new Set(["float", "int", "record", "cut"]); // what stands in these is its text
+
+function markedText(mark, value, plain) {
+  if (typeof value === "string" && (plain || PLAIN_MARKS.has(mark))) return value;
+  if (mark === "tuple" && Array.isArray(value)) return `(${textsOf(value)}${value.length === 1 ? "," : ""})`;
+  if (mark === "set" && Array.isArray(value)) return value.length ? `{${textsOf(value)}}` : "set()";
+  if (Array.isArray(value)) return `${mark}(${textsOf(value)})`;
+  const fields = value !== null && typeof value === "object" && !isMarked(value);
+  if (!fields) return `${mark}(${textOf(value)})`;
+  return `${mark}(${Object.entries(value)
+    .map(([name, item]) => `${name}=${textOf(item)}`)
+    .join(", ")})`;
 }
 
-function shownShort(value) {
+function isMarked(value) {
+  const names = Object.keys(value);
+  return names.length === 1 && names[0].startsWith("$");
+}
+
+// For a cell: floats are rounded, and texts have no quotes, unless they would be taken for something else.
+function shownShort(value, plain = true) {
   const number = numberOf(value);
-  return number === null || Number.isNaN(number) ? textOf(value, true) : compact(number);
+  if (number === null || !Number.isFinite(number)) return textOf(value, plain && !isLikeAnother(value));
+  if (Number.isInteger(number)) return textOf(value, true);
+  const digits = Math.max(5, Math.floor(Math.log10(Math.abs(number))) + 2);
+  return floatText(Number(number.toPrecision(Math.min(digits, 17))));
+}
+
+function isLikeAnother(value) {
+  return (
+    typeof value === "string" &&
+    (/^(None|True|False|nan|-?inf|[[({'"].*|)$/s.test(value) || !Number.isNaN(Number(value)))
+  );
 }
 
 const collator = new Intl.Collator("en", {numeric: true});
@@ -129,16 +188,34 @@ function sorted(items, field, descending) {
   return keyed.map(([, item]) => item);
 }
 
-// ----------------------------------------------------------------------------------------------------------------------
+// ---------------------------------------------------------------------------------------------------------------------
 // Fields: params.n, metrics.rmse, dependencies.data.params.n, size, …
 
 const PLAIN_FIELDS = new Map([
-  ["payload_name", "name"], ["key", "key"], ["state", "state"], ["problem", "problem"], ["at", "made (UTC)"],
-  ["seconds", "seconds"], ["size", "size"], ["user", "by"], ["host", "on"], ["version", "version"],
-  ["class_name", "class"], ["format", "format"], ["type", "type"], ["summary", "payload"], ["tags", "tags"],
-  ["outdated", "outdated"], ["path", "path"],
+  ["payload_name", "name"],
+  ["key", "key"],
+  ["state", "state"],
+  ["problem", "problem"],
+  ["at", "made (UTC)"],
+  ["seconds", "seconds"],
+  ["size", "size"],
+  ["user", "by"],
+  ["host", "on"],
+  ["version", "version"],
+  ["class_name", "class"],
+  ["format", "format"],
+  ["type", "type"],
+  ["summary", "payload"],
+  ["tags", "tags"],
+  ["outdated", "outdated"],
+  ["path", "path"],
 ]);
-const OTHER_WORDS = new Map([["name", "payload_name"], ["class", "class_name"], ["by", "user"], ["on", "host"]]);
+const OTHER_WORDS = new Map([
+  ["name", "payload_name"],
+  ["class", "class_name"],
+  ["by", "user"],
+  ["on", "host"],
+]);
 const STEP = /\.?((?:[^.[\]\s"=<>!]+)|\["(?:[^"\\]|\\.)*"\])/uy;
 
 function joined(path, step) {
@@ -187,7 +264,9 @@ function readField(path) {
 }
 
 function outdatedBy(artifact) {
-  return artifact.outdated ? [...new Set([...artifact.remade.keys(), ...artifact.through.keys()])].join(", ") : undefined;
+  return artifact.outdated
+    ? [...new Set([...artifact.remade.keys(), ...artifact.through.keys()])].join(", ")
+    : undefined;
 }
 
 function upstreamBy(artifact, roles) {

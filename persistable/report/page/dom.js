@@ -3,7 +3,8 @@
 const byId = (id) => document.getElementById(id);
 
 // What moves the cursor, or turns the direction of writing around, is shown instead of obeyed.
-const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]/gu;
+const UNPRINTABLE =
+  /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]/gu;
 
 function printable(text, longest = Infinity) {
   const shown = String(text).replace(UNPRINTABLE, (letter) => {
@@ -37,7 +38,9 @@ function draw(tag, attributes = {}, ...children) {
 
 // A name that may be broken behind its underscores and dots
 function breakable(name) {
-  return printable(name, 200).split(/(?<=[_.])/).flatMap((part, index) => (index ? [make("wbr"), part] : [part]));
+  return printable(name, 200)
+    .split(/(?<=[_.])/)
+    .flatMap((part, index) => (index ? [make("wbr"), part] : [part]));
 }
 
 function amount(number, noun, plural = `${noun}s`) {
@@ -52,7 +55,12 @@ function bytes(number) {
 }
 
 function duration(seconds) {
-  for (const [limit, unit, name] of [[1, 1e-3, "ms"], [120, 1, "s"], [7200, 60, "min"], [172800, 3600, "h"]]) {
+  for (const [limit, unit, name] of [
+    [1, 1e-3, "ms"],
+    [120, 1, "s"],
+    [7200, 60, "min"],
+    [172800, 3600, "h"],
+  ]) {
     if (seconds < limit) return `${Number((seconds / unit).toPrecision(3))} ${name}`;
   }
   return `${Math.round(seconds / 86400)} days`;

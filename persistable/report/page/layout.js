@@ -21,16 +21,19 @@ function layered(nodes, edges, sizes) {
     return place;
   };
   for (const node of nodes) places.set(node, put(node, layerOf.get(node), height));
-  const chains = edges.filter(([from, to]) => layerOf.get(from) < layerOf.get(to)).map((edge) => {
-    const chain = [places.get(edge[0])];
-    for (let layer = layerOf.get(edge[0]) + 1; layer < layerOf.get(edge[1]); layer++) chain.push(put(edge, layer, bendHeight));
-    chain.push(places.get(edge[1]));
-    for (let step = 1; step < chain.length; step++) {
-      chain[step - 1].after.push(chain[step]);
-      chain[step].before.push(chain[step - 1]);
-    }
-    return {edge, chain};
-  });
+  const chains = edges
+    .filter(([from, to]) => layerOf.get(from) < layerOf.get(to))
+    .map((edge) => {
+      const chain = [places.get(edge[0])];
+      for (let layer = layerOf.get(edge[0]) + 1; layer < layerOf.get(edge[1]); layer++)
+        chain.push(put(edge, layer, bendHeight));
+      chain.push(places.get(edge[1]));
+      for (let step = 1; step < chain.length; step++) {
+        chain[step - 1].after.push(chain[step]);
+        chain[step].before.push(chain[step - 1]);
+      }
+      return {edge, chain};
+    });
   for (let sweep = 0; sweep < 8; sweep++) order(layers, sweep % 2 ? "after" : "before");
   for (const layer of layers) stack(layer, sizes);
   for (let sweep = 0; sweep < 10; sweep++) straighten(layers, sweep % 2 ? "after" : "before", sizes);
@@ -47,7 +50,8 @@ function layersOf(nodes, edges) {
   const waiting = new Map(nodes.map((node) => [node, before.get(node).length]));
   const queue = nodes.filter((node) => !waiting.get(node));
   const layer = new Map();
-  for (const node of queue) { // grows while it is walked
+  for (const node of queue) {
+    // grows while it is walked
     layer.set(node, Math.max(-1, ...before.get(node).map((up) => layer.get(up))) + 1);
     for (const next of after.get(node)) {
       waiting.set(next, waiting.get(next) - 1);
@@ -56,16 +60,24 @@ function layersOf(nodes, edges) {
   }
   for (const node of nodes) if (!layer.has(node)) layer.set(node, 0); // in a circle: no store that is whole has one
   for (const node of queue.reverse()) {
-    if (after.get(node).length) layer.set(node, Math.max(layer.get(node), Math.min(...after.get(node).map((next) => layer.get(next))) - 1));
+    if (after.get(node).length)
+      layer.set(node, Math.max(layer.get(node), Math.min(...after.get(node).map((next) => layer.get(next))) - 1));
   }
   return layer;
 }
 
 function order(layers, side) {
   for (const layer of side === "before" ? layers : [...layers].reverse()) {
-    const wish = new Map(layer.map((place, index) => [place, place[side].length ? mean(place[side].map((other) => other.rank ?? 0)) : index]));
+    const wish = new Map(
+      layer.map((place, index) => [
+        place,
+        place[side].length ? mean(place[side].map((other) => other.rank ?? 0)) : index,
+      ])
+    );
     layer.sort((one, other) => wish.get(one) - wish.get(other));
-    layer.forEach((place, index) => { place.rank = index; });
+    layer.forEach((place, index) => {
+      place.rank = index;
+    });
   }
 }
 
@@ -74,7 +86,9 @@ function mean(numbers) {
 }
 
 function stack(layer, sizes) {
-  layer.forEach((place, index) => { place.y = index ? layer[index - 1].y + between(layer[index - 1], place, sizes) : 0; });
+  layer.forEach((place, index) => {
+    place.y = index ? layer[index - 1].y + between(layer[index - 1], place, sizes) : 0;
+  });
 }
 
 // Move each place towards its neighbours. Pushed down from above, and up from below, nothing overlaps; nor does it in
@@ -84,8 +98,12 @@ function straighten(layers, side, sizes) {
     const wish = layer.map((place) => (place[side].length ? mean(place[side].map((other) => other.y)) : place.y));
     const room = (index) => between(layer[index], layer[index + 1], sizes);
     const [down, up] = [[...wish], [...wish]];
-    for (let index = 1; index < layer.length; index++) down[index] = Math.max(wish[index], down[index - 1] + room(index - 1));
-    for (let index = layer.length - 2; index >= 0; index--) up[index] = Math.min(wish[index], up[index + 1] - room(index));
-    layer.forEach((place, index) => { place.y = (down[index] + up[index]) / 2; });
+    for (let index = 1; index < layer.length; index++)
+      down[index] = Math.max(wish[index], down[index - 1] + room(index - 1));
+    for (let index = layer.length - 2; index >= 0; index--)
+      up[index] = Math.min(wish[index], up[index + 1] - room(index));
+    layer.forEach((place, index) => {
+      place.y = (down[index] + up[index]) / 2;
+    });
   }
 }

@@ -12,7 +12,9 @@ const USUAL_COLUMNS = ["payload_name", "key", "at", "size", "user", "summary"];
 // artifacts differ.
 function usualColumns(some) {
   const one = new Set(some.map((artifact) => artifact.get("payload_name"))).size === 1;
-  const own = one ? fieldsOfNow().filter((field) => field.section !== "upstream" && (some.length === 1 || varies(field, some))) : [];
+  const own = one
+    ? fieldsOfNow().filter((field) => field.section !== "upstream" && (some.length === 1 || varies(field, some)))
+    : [];
   const upstream = one ? fieldsOfNow().filter((field) => field.section === "upstream" && isHandy(field, some)) : [];
   const usual = USUAL_COLUMNS.filter((path) => !one || path !== "payload_name").map(fieldOf);
   const [start, end] = [usual.splice(0, one ? 1 : 2), usual];
@@ -33,7 +35,7 @@ function summaryField(section) {
     const texts = [];
     for (const [name, value] of artifact[section]) {
       if (texts.length === 5) return `${texts.join(", ")}, …`;
-      texts.push(`${name}=${printable(shownShort(value), 24)}`);
+      texts.push(`${name}=${printable(shownShort(value, false), 24)}`);
     }
     return texts.length ? texts.join(", ") : undefined;
   };
@@ -46,20 +48,21 @@ const SUMMARY_OF_METRICS = summaryField("metrics");
 function shownColumns() {
   const some = namedArtifacts();
   if (!state.columns) return (cache.usual ??= usualColumns(some));
-  return state.columns.map((path) => ({params: SUMMARY_OF_PARAMS, metrics: SUMMARY_OF_METRICS})[path] ?? fieldOf(path))
+  return state.columns
+    .map((path) => ({params: SUMMARY_OF_PARAMS, metrics: SUMMARY_OF_METRICS})[path] ?? fieldOf(path))
     .filter(Boolean);
 }
 
 function cellText(field, value, artifact) {
   if (field.path === "payload_name") return value ?? artifact.id; // what is not ours has no name, but a path
-  if (value === undefined || value === null && field.section === "plain") return "";
+  if (value === undefined || (value === null && field.section === "plain")) return "";
   if (field.path === "key") return value.slice(0, 8);
   if (field.path === "state") return value === "whole" ? "" : value;
   if (field.path === "at") return shortTime(value);
   if (field.path === "size") return bytes(value);
   if (field.path === "seconds") return duration(value);
   if (field.path === "tags") return value.join(", ");
-  return shownShort(value);
+  return field.section === "plain" || field.section === "summary" ? textOf(value, true) : shownShort(value);
 }
 
 function renderTable(view) {
@@ -68,28 +71,53 @@ function renderTable(view) {
   table.numeric = new Set(table.columns.filter(isNumericNow).map((field) => field.path));
   table.body = make("div", {class: "body", role: "rowgroup"});
   table.body.style.height = `${table.rows.length * ROW}px`;
-  table.grid = make("div", {
-    class: "grid", role: "grid", tabindex: 0, "aria-label": "Artifacts", "aria-rowcount": table.rows.length + 1,
-    "aria-multiselectable": "true", keydown: tableKey, scroll: renderRows,
-  }, tableHead(), table.body);
+  table.grid = make(
+    "div",
+    {
+      class: "grid",
+      role: "grid",
+      tabindex: 0,
+      "aria-label": "Artifacts",
+      "aria-rowcount": table.rows.length + 1,
+      "aria-multiselectable": "true",
+      keydown: tableKey,
+      scroll: renderRows,
+    },
+    tableHead(),
+    table.body
+  );
   const widths = table.columns.map(columnWidth);
-  table.grid.style.setProperty("--columns", `34px ${widths.map((width) => `minmax(${width}px, ${width}fr)`).join(" ")}`);
+  table.grid.style.setProperty(
+    "--columns",
+    `34px ${widths.map((width) => `minmax(${width}px, ${width}fr)`).join(" ")}`
+  );
   table.grid.style.setProperty("--width", `${34 + widths.reduce((sum, width) => sum + width, 0)}px`);
-  if (!table.rows.length) table.body.append(make("p", {class: "empty"}, listed.length ? "No artifact is like this. Esc in the search shows all." : "This store holds no artifacts yet."));
+  if (!table.rows.length) table.body.append(make("p", {class: "empty"}, emptyText()));
   view.replaceChildren(table.grid);
   table.first = table.last = 0; // all anew
   showSelectedRow();
   renderRows();
 }
 
+function emptyText() {
+  if (listed.length) return "No artifact is like this. Esc in the search shows all.";
+  const {where} = data.about;
+  return where ? `No artifact was like this when the report was made: ${where}` : "This store holds no artifacts yet.";
+}
+
 function columnWidth(field) {
   if (field.path === "at") return 152;
-  if (field.path === "state") return table.rows.some((artifact) => artifact.outdated && artifact.state !== "whole") ? 210 : 124;
+  if (field.path === "state")
+    return table.rows.some((artifact) => artifact.outdated && artifact.state !== "whole") ? 210 : 124;
   let longest = field.title.length + 2;
   for (const artifact of table.rows.slice(0, 100)) {
     longest = Math.max(longest, printable(cellText(field, field.read(artifact), artifact), 44).length);
   }
-  return Math.round(Math.min(Math.max(longest, 5), field.section === "summary" ? 44 : 30) * (table.numeric.has(field.path) ? 8.9 : 7.6) + 18);
+  return Math.round(
+    Math.min(Math.max(longest, 5), field.section === "summary" ? 44 : 30) *
+      (table.numeric.has(field.path) ? 8.9 : 7.6) +
+      18
+  );
 }
 
 function tableHead() {
@@ -97,12 +125,26 @@ function tableHead() {
   const titles = table.columns.map((field) => {
     const order = field.path !== sortedBy ? "none" : descending ? "descending" : "ascending";
     const sign = {none: "", descending: " ▾", ascending: " ▴"}[order];
-    const clicked = () => go({sort: order === "descending" || order === "none" && !startsDescending(field) ? field.path : `-${field.path}`});
-    const button = field.section === "summary" ? make("span", {}, field.title)
-      : make("button", {type: "button", title: `${field.path}: click to sort`, click: clicked}, field.title + sign);
-    return make("span", {role: "columnheader", "aria-sort": order, class: table.numeric.has(field.path) ? "number" : null}, button);
+    const clicked = () =>
+      go({
+        sort: order === "descending" || (order === "none" && !startsDescending(field)) ? field.path : `-${field.path}`,
+      });
+    const button =
+      field.section === "summary"
+        ? make("span", {}, field.title)
+        : make("button", {type: "button", title: `${field.path}: click to sort`, click: clicked}, field.title + sign);
+    return make(
+      "span",
+      {role: "columnheader", "aria-sort": order, class: table.numeric.has(field.path) ? "number" : null},
+      button
+    );
   });
-  const mark = make("span", {role: "columnheader", title: "Mark two or more to compare them"}, make("span", {class: "unseen"}, "Compare"), "⇆");
+  const mark = make(
+    "span",
+    {role: "columnheader", title: "Mark two or more to compare them"},
+    make("span", {class: "unseen"}, "Compare"),
+    "⇆"
+  );
   return make("div", {class: "head row", role: "row", "aria-rowindex": 1}, mark, titles);
 }
 
@@ -115,9 +157,11 @@ function renderRows() {
   const first = Math.max(0, Math.floor(grid.scrollTop / ROW) - MARGIN);
   const last = Math.min(rows.length, Math.ceil((grid.scrollTop + (grid.clientHeight || 800)) / ROW) + MARGIN);
   if (!rows.length) return;
-  const lines = (from, to) => rows.slice(from, Math.max(from, to)).map((artifact, index) => tableRow(artifact, from + index));
+  const lines = (from, to) =>
+    rows.slice(from, Math.max(from, to)).map((artifact, index) => tableRow(artifact, from + index));
   if (first >= table.last || last <= table.first) body.replaceChildren(...lines(first, last));
-  else { // those that stay are left as they are: somebody may be about to click one
+  else {
+    // those that stay are left as they are: somebody may be about to click one
     for (const line of [...body.children]) if (line.row < first || line.row >= last) line.remove();
     body.prepend(...lines(first, table.first));
     body.append(...lines(table.last, last));
@@ -129,15 +173,31 @@ function tableRow(artifact, index) {
   const isSelected = artifact.id === state.selected;
   const isMarked = state.compare.includes(artifact.id);
   const box = make("input", {
-    type: "checkbox", tabindex: -1, "aria-label": `Compare ${artifact.name} ${artifact.short}`,
-    click: (event) => { event.stopPropagation(); toggleCompared(artifact); },
+    type: "checkbox",
+    tabindex: -1,
+    "aria-label": `Compare ${artifact.name} ${artifact.short}`,
+    click: (event) => {
+      event.stopPropagation();
+      toggleCompared(artifact);
+    },
   });
   box.checked = isMarked;
-  const line = make("div", {
-    class: `row${isSelected ? " selected" : ""}${isMarked ? " marked" : ""}`, role: "row", id: `row-${index}`,
-    "aria-rowindex": index + 2, "aria-selected": String(isSelected),
-    click: () => { select(artifact); table.grid.focus({preventScroll: true}); },
-  }, make("span", {role: "gridcell"}, box), table.columns.map((field) => tableCell(artifact, field)));
+  const line = make(
+    "div",
+    {
+      class: `row${isSelected ? " selected" : ""}${isMarked ? " marked" : ""}`,
+      role: "row",
+      id: `row-${index}`,
+      "aria-rowindex": index + 2,
+      "aria-selected": String(isSelected),
+      click: () => {
+        select(artifact);
+        table.grid.focus({preventScroll: true});
+      },
+    },
+    make("span", {role: "gridcell"}, box),
+    table.columns.map((field) => tableCell(artifact, field))
+  );
   line.row = index;
   line.style.top = `${index * ROW}px`;
   return line;
@@ -153,16 +213,27 @@ function tableCell(artifact, field) {
 }
 
 const MARKS = {
-  corrupt: "✖ corrupt", newer: "⇧ newer", generating: "… generating", failed: "✖ failed", unfinished: "◌ unfinished",
-  "1.x": "1.x", foreign: "? foreign", missing: "◌ not here",
+  corrupt: "✖ corrupt",
+  newer: "⇧ newer",
+  generating: "… generating",
+  failed: "✖ failed",
+  unfinished: "◌ unfinished",
+  "1.x": "1.x",
+  foreign: "? foreign",
+  missing: "◌ not here",
 };
 
 // What is not whole, or no longer up to date, in words: colours alone would not do.
 function stateMarks(artifact) {
   const marks = [];
   if (artifact.state !== "whole") {
-    marks.push(make("b", {class: `mark ${kindOf(artifact.state)}`, title: artifact.get("problem") || artifact.state},
-      MARKS[artifact.state] ?? artifact.state));
+    marks.push(
+      make(
+        "b",
+        {class: `mark ${kindOf(artifact.state)}`, title: artifact.get("problem") || artifact.state},
+        MARKS[artifact.state] ?? artifact.state
+      )
+    );
   }
   if (artifact.outdated) marks.push(make("b", {class: "mark outdated", title: outdatedText(artifact)}, "⟳ outdated"));
   return marks;
@@ -180,7 +251,7 @@ function outdatedText(artifact) {
   return texts.join(". ");
 }
 
-// ----------------------------------------------------------------------------------------------------------------------
+// ---------------------------------------------------------------------------------------------------------------------
 // Moving about
 
 function showSelectedRow() {
@@ -199,7 +270,14 @@ function tableKey(event) {
   if (event.target !== table.grid || event.ctrlKey || event.metaKey || event.altKey) return;
   const index = table.rows.findIndex((artifact) => artifact.id === state.selected);
   const page = Math.max(1, Math.floor(table.grid.clientHeight / ROW) - 2);
-  const moves = {ArrowDown: index + 1, ArrowUp: index - 1, PageDown: index + page, PageUp: index - page, Home: 0, End: table.rows.length - 1};
+  const moves = {
+    ArrowDown: index + 1,
+    ArrowUp: index - 1,
+    PageDown: index + page,
+    PageUp: index - page,
+    Home: 0,
+    End: table.rows.length - 1,
+  };
   if (event.key in moves && table.rows.length) {
     const target = Math.min(Math.max(moves[event.key], 0), table.rows.length - 1);
     select(table.rows[target], {push: false});
@@ -221,32 +299,55 @@ addEventListener("beforeprint", () => {
   const rows = table.rows.slice(0, PRINTED);
   table.body.style.height = `${rows.length * ROW}px`;
   table.body.replaceChildren(...rows.map(tableRow));
-  if (rows.length < table.rows.length) table.grid.append(make("p", {class: "printed"}, `The first ${PRINTED} of ${table.rows.length} artifacts.`));
+  if (rows.length < table.rows.length)
+    table.grid.append(make("p", {class: "printed"}, `The first ${PRINTED} of ${table.rows.length} rows.`));
 });
 addEventListener("afterprint", () => state.view === "table" && render());
 
-// ----------------------------------------------------------------------------------------------------------------------
+// ---------------------------------------------------------------------------------------------------------------------
 // Columns to choose from
 
 function renderChooser() {
   const chosen = new Set(shownColumns().map((field) => field.path));
-  const group = (title, some) => some.length ? make("fieldset", {}, make("legend", {}, title), some.map((field) => columnChoice(field, chosen))) : null;
+  const group = (title, some) =>
+    some.length
+      ? make(
+          "fieldset",
+          {},
+          make("legend", {}, title),
+          some.map((field) => columnChoice(field, chosen))
+        )
+      : null;
   const own = fieldsOfNow();
-  byId("columns").replaceChildren(...[
-    group("Artifact", [...PLAIN_FIELDS.keys()].map(fieldOf)),
-    group("All in one", [SUMMARY_OF_PARAMS, SUMMARY_OF_METRICS]),
-    group("Params", own.filter((field) => field.section === "params")),
-    group("Metrics", own.filter((field) => field.section === "metrics")),
-    group("Of upstreams", own.filter((field) => field.section === "upstream")),
-    make("button", {type: "button", click: () => go({columns: null})}, "As usual"),
-  ].filter(Boolean));
+  byId("columns").replaceChildren(
+    ...[
+      group("Artifact", [...PLAIN_FIELDS.keys()].map(fieldOf)),
+      group("All in one", [SUMMARY_OF_PARAMS, SUMMARY_OF_METRICS]),
+      group(
+        "Params",
+        own.filter((field) => field.section === "params")
+      ),
+      group(
+        "Metrics",
+        own.filter((field) => field.section === "metrics")
+      ),
+      group(
+        "Of upstreams",
+        own.filter((field) => field.section === "upstream")
+      ),
+      make("button", {type: "button", click: () => go({columns: null})}, "As usual"),
+    ].filter(Boolean)
+  );
 }
 
 function columnChoice(field, chosen) {
-  const box = make("input", {type: "checkbox", change: () => {
-    const paths = shownColumns().map((column) => column.path);
-    go({columns: box.checked ? [...paths, field.path] : paths.filter((path) => path !== field.path)});
-  }});
+  const box = make("input", {
+    type: "checkbox",
+    change: () => {
+      const paths = shownColumns().map((column) => column.path);
+      go({columns: box.checked ? [...paths, field.path] : paths.filter((path) => path !== field.path)});
+    },
+  });
   box.checked = chosen.has(field.path);
   return make("label", {title: field.path}, box, printable(field.title, 60));
 }

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from ..keys import ArtifactKey
 from .layout import upstreams_first
-from .states import LineageNode, Outdated, read_node
+from .states import CAUSES, FIRST, LineageNode, Outdated, read_node
 
 if TYPE_CHECKING:
     from ..catalog import Catalog
 
-__all__ = ["outdated", "outdated_of"]
+__all__ = ["Outdated", "outdated", "outdated_of"]
 
 Use = tuple[str, str, str]
 """An upstream that was opened, the result that was made from it, and the role that it had."""
@@ -35,7 +35,8 @@ def outdated(catalog: Catalog) -> list[Outdated]:
     Returns
     -------
     list of Outdated
-        Upstreams before what was made from them. What was made from one of them is there too, and says so.
+        Upstreams before what was made from them, which is the order in which to make them again. What was made from
+        one of them is there too, and says so.
     """
     digests: dict[str, str | None] = {}
     names: dict[str, str] = {}
@@ -91,13 +92,45 @@ def _spread(names: Mapping[str, str], uses: Sequence[Use], remade: Mapping[str, 
         new = [key for key in results.get(todo.pop(), ()) if key not in affected]
         affected.update(new)
         todo += new
+    upstreams: dict[str, dict[str, ArtifactKey]] = {key: {} for key in affected}
     through: dict[str, list[str]] = {key: [] for key in affected}
     edges = []
     for upstream, key, role in uses:
+        if key not in affected:
+            continue
+        upstreams[key][role] = ArtifactKey(upstream, names.get(upstream, "?"))
         if upstream in affected:
             through[key].append(role)
             edges.append((upstream, key))
-    return {
-        key: Outdated(names[key], ArtifactKey(key, names[key]), tuple(remade.get(key, ())), tuple(through[key]))
-        for key in upstreams_first([key for key in names if key in affected], edges)
-    }
+    order = upstreams_first([key for key in names if key in affected], edges)
+    return _told(order, names, upstreams, remade, through)
+
+
+def _told(
+    order: Sequence[str],
+    names: Mapping[str, str],
+    upstreams: Mapping[str, Mapping[str, ArtifactKey]],
+    remade: Mapping[str, Iterable[str]],
+    through: Mapping[str, Sequence[str]],
+) -> dict[str, Outdated]:
+    """Return what is outdated, each with what was made again behind it, and with what is to be made again before it.
+
+    Of both only so many as somebody reads: a chain of thousands has millions of them.
+    """
+    place = {key: number for number, key in enumerate(order)}
+    found: dict[str, Outdated] = {}
+    for key in order:
+        direct = tuple(remade.get(key, ()))
+        theirs = [found[at] for role in through[key] if (at := upstreams[key][role]) in found]  # all but in a circle
+        causes = dict.fromkeys(cause for one in theirs for cause in one.remade_again)
+        first = dict.fromkeys(before for one in theirs for before in (*one.first, one.key))
+        found[key] = Outdated(
+            names[key],
+            ArtifactKey(key, names[key]),
+            direct,
+            tuple(through[key]),
+            {role: upstreams[key][role] for role in (*direct, *through[key])},
+            tuple(causes)[:CAUSES],
+            tuple(sorted(first, key=lambda one: place[one])[: FIRST + 1]),
+        )
+    return found
