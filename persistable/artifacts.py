@@ -46,7 +46,7 @@ from .exceptions import (
 from .fileio import FileIO
 from .keys import ArtifactKey
 from .manifest import Manifest, PayloadRecord
-from .stores import Store
+from .stores import LocalStore, Store
 
 __all__ = [
     "Artifact",
@@ -414,8 +414,7 @@ def commit(
 
 def _require_payload(store: Store, path: str) -> None:
     """Raise if a payload that was just written is gone: who slept for hours before the manifest may have been swept."""
-    local = store.local_path(path)
-    if local is not None and not os.path.lexists(local):
+    if isinstance(store, LocalStore) and not os.path.lexists(store.local_path(path)):  # elsewhere, it is a request
         raise FileNotFoundError(errno.ENOENT, "the payload file was removed before its manifest was written", path)
 
 

@@ -17,7 +17,6 @@ from ..fileio import FileIO
 from ..keys import ArtifactKey
 from ..stores import Store, store_for
 from .comparison import Comparison
-from .fields import safe
 from .index import COLUMNS, Index, is_away, is_refused
 from .listing import Changes, Known, changes_in_folder, changes_in_listing
 from .records import STATES, Record, record_of
@@ -233,7 +232,7 @@ class Catalog:
         values: list[Any] = []
         if payload_name is not None:
             tests.append("a.payload_name = ?")
-            values.append(safe(payload_name))
+            values.append(payload_name)
         if (states := _states(state)) is not None:
             tests.append(f"a.state IN ({', '.join('?' * len(states))})")
             values += states
@@ -305,9 +304,9 @@ class Catalog:
         prefix = prefix.lower()
         if len(prefix) < _SHORTEST:
             raise ValueError(f"{key_prefix!r} is too short for a key: give {_SHORTEST} characters of it at least.")
-        test, values = "a.key >= ? AND a.key < ?", [safe(prefix), safe(prefix) + "g"]
+        test, values = "a.key >= ? AND a.key < ?", [prefix, prefix + "g"]
         if slash:
-            test, values = f"{test} AND a.payload_name = ?", [*values, safe(name)]
+            test, values = f"{test} AND a.payload_name = ?", [*values, name]
         rows = self._ask(
             lambda index: index.query(f"SELECT {COLUMNS} FROM {_ENTRIES} WHERE {test} ORDER BY a.at DESC", values)
         )

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .._integrity import new_token
 from ..stores import Store
-from .fields import EDGES, collect, fill, lines_of, put_values, table_of
+from .fields import EDGES, collect, fill, lines_of, put_values, safe, table_of
 from .listing import ALWAYS, FOREIGN, Changes, Known, Name
 from .place import INDEX_DIR, place_of, remove, sweep
 from .records import LINES, PLAIN, Fields, decoded_path, section
@@ -273,7 +273,8 @@ class Index:
 
     def query(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
         """Return the rows that a SELECT finds."""
-        return self.connection.execute(statement, values).fetchall()
+        taken = [safe(value) if isinstance(value, str) else value for value in values]
+        return self.connection.execute(statement, taken).fetchall()
 
     # -----------------------------------------------------------------------------------------------------------------
     # What somebody has asked for

@@ -220,7 +220,7 @@ def ladder(layers: int, n: int = 0, place: Path | str = "nowhere") -> NodeP:
 
 
 def test_a_ladder_of_sixty_layers_takes_as_many_fingerprints_as_nodes() -> None:
-    with mock.patch.object(lineage, "fingerprint", side_effect=fingerprint) as counted:
+    with mock.patch.object(lineage.nodes, "fingerprint", side_effect=fingerprint) as counted:
         _ = ladder(60).key
     assert counted.call_count == 2 * 59 + 1
 

@@ -27,6 +27,9 @@ class Page:
         self.pages += 1  # an address that differs in its hash alone would not be loaded anew
         self.opened = f"{path.as_uri()}?{self.pages}"
         self.driver.get(self.opened + view)
+        until = time.monotonic() + PATIENCE
+        while not self.found and time.monotonic() < until:  # what is found is drawn after the page is there
+            time.sleep(0.02)
 
     def resize(self, width: int, height: int) -> None:
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}

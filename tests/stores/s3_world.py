@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from persistable import ArtifactNotFoundError, FileIO, Persistable, PersistableParams, PickleFileIO
-from persistable._leftovers import _LEFTOVER
-from persistable.stores import FsspecStore, ObjectStore, Store
+from persistable._leftovers import units_of
+from persistable.stores import Entry, FsspecStore, ObjectStore, Store
 
 __all__ = ["S3World", "expected", "interrupt"]
 
@@ -302,11 +302,17 @@ def check(task: dict[str, Any]) -> None:
         name = entry.path.removeprefix(folder)
         if folder and (name in _FILES or name == payload or name.startswith(f"{payload}/")):
             continue
-        if folder and _LEFTOVER.fullmatch(name):
+        if folder and is_left_over(name):
             known[name.partition(".")[0].partition("/")[0]] += 1
         else:
             foreign.append(entry.path)
     BlockP.say("checked", right=right, leftovers=known, foreign=foreign)
+
+
+def is_left_over(name: str) -> bool:
+    """Return whether a file of an artifact's folder is known to be left over, once no manifest names it."""
+    units, _ = units_of("folder", [Entry(f"folder/{name}", 0, 0.0)])
+    return any(unit.is_left_over for unit in units.values())
 
 
 def _main(task: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from proxy import Action, FaultyProxy, cut_request, cut_response, hang, refuse, 
 from servers import S3Server
 
 from persistable import BytesFileIO, Persistable
-from persistable._leftovers import _LEFTOVER
+from persistable._leftovers import units_of
 from persistable.exceptions import (
     ArtifactCorruptError,
     ArtifactNotFoundError,
@@ -24,7 +24,7 @@ from persistable.exceptions import (
     PersistError,
     StoreError,
 )
-from persistable.stores import ObjectStore
+from persistable.stores import Entry, ObjectStore
 
 MB = 2**20
 SMALL, LARGE = 10_000, 33 * MB  # of one part, and of three
@@ -74,8 +74,10 @@ class World:
         else:
             with pytest.raises(ArtifactNotFoundError):
                 seen.load()
-        unknown = {name for name in names - WHOLE - payloads if not _LEFTOVER.fullmatch(name)}
+        rest = [Entry(f"data_p/{name}", 0, 0.0) for name in names - WHOLE - payloads]
+        units, unknown = units_of("data_p", rest)
         assert not unknown
+        assert all(unit.is_left_over for unit in units.values())
         return exists
 
     def check_clean(self, size: int = SMALL) -> None:

@@ -185,7 +185,7 @@ def test_a_folder_that_a_group_shares_should_hand_its_group_down(store):
 
 
 @pytest.mark.skipif(not hasattr(os, "setuid"), reason="users as POSIX has them")
-def test_what_this_user_may_not_read_or_enter_is_named(tmp_path):
+def test_what_this_user_may_not_read_or_enter_is_named(for_all):
     code = """if True:
         import os, sys
         from persistable.upkeep.doctor import diagnose
@@ -195,14 +195,12 @@ def test_what_this_user_may_not_read_or_enter_is_named(tmp_path):
         for finding in diagnose(sys.argv[1]):
             print(finding.level, finding.problem, finding.path)
     """
-    folder = tmp_path / "store"
+    folder = for_all / "store"
     for name in ("open", "closed"):
         (folder / name).mkdir(parents=True)
     (folder / "open" / "secret").write_text("")
     for path, mode in ((folder / "open" / "secret", 0), (folder / "closed", 0), (folder, 0o777)):
         path.chmod(mode)
-    for parent in [tmp_path, *tmp_path.parents][:3]:
-        parent.chmod(parent.stat().st_mode | 0o055)
     root = Path(doctor.__file__).parents[2]
     done = subprocess.run(
         [sys.executable, "-c", code, str(folder)],
@@ -210,7 +208,7 @@ def test_what_this_user_may_not_read_or_enter_is_named(tmp_path):
         text=True,
         check=False,
         env=os.environ
-        | {"PYTHONPATH": str(root), "PERSISTABLE_INDEX_DIR": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"},
+        | {"PYTHONPATH": str(root), "PERSISTABLE_INDEX_DIR": str(for_all), "PYTHONDONTWRITEBYTECODE": "1"},
     )
     (folder / "closed").chmod(0o700)
     assert done.returncode == 0, done.stderr

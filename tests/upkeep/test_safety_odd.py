@@ -205,7 +205,8 @@ def test_a_name_that_is_no_text_stops_nothing(store: LocalStore) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="somebody else's folder needs another user")
-def test_a_folder_that_others_may_not_enter_stops_nothing(store: LocalStore, tmp_path: Path) -> None:
+def test_a_folder_that_others_may_not_enter_stops_nothing(for_all: Path) -> None:
+    store = LocalStore(for_all / "here", fsync=False)
     good, theirs = made("bytes", store, 1), made("bytes", store, 2)
     for asked in (good, theirs):
         asked.load_generate()
@@ -217,13 +218,10 @@ def test_a_folder_that_others_may_not_enter_stops_nothing(store: LocalStore, tmp
         "print(usage(folder).names[0].artifacts, len(plan(folder)))"
     )
     os.chmod(theirs.persist_filepath, 0o700)
-    for folder in [store.path, *store.path.parents][:-1]:
-        if folder.stat().st_uid == 0 and folder.is_relative_to(tmp_path.parent.parent):
-            os.chmod(folder, 0o755)
-    (tmp_path / "none").mkdir()
+    (for_all / "none").mkdir()
     environment = {**os.environ, "PERSISTABLE_INDEX_DIR": "/nonexistent"}
     said = subprocess.run(
-        [sys.executable, "-c", code, store.path, tmp_path / "none"],
+        [sys.executable, "-c", code, store.path, for_all / "none"],
         capture_output=True,
         text=True,
         check=False,
