@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -147,7 +148,9 @@ def make_mixed_store(folder: Path) -> MixedStore:
     generating = model_p(store, data, 15.0).key
     lease = claim(store, generating, None, lambda message: None)
     assert lease is not None
-    lease.__enter__()
+    thread = threading.Thread(target=lease.__enter__)  # in a thread of its own: this one is to wait for nothing
+    thread.start()
+    thread.join()
 
     for file in MADE_BY_1_3_1.glob("points_p*"):
         shutil.copy(file, folder)

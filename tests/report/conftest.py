@@ -67,8 +67,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]
     folder = tmp_path_factory.mktemp("mixed")
     with make_mixed_store(folder / "store") as store:
         path = write_report(folder / "store", folder / "report.html", title=HOSTILE_TITLE)
-    # What the store is, is in the page; nothing is held any more, or other tests would find this process at work.
-    yield SimpleNamespace(store=store, page=path)
+        yield SimpleNamespace(store=store, page=path)
 
 
 @pytest.fixture(scope="session")
