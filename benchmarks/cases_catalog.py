@@ -83,7 +83,7 @@ def after_new_ones(bench: Bench) -> Row:
             start = next(starts)
             add_artifacts(root, start, start + new)
 
-        return _seconds(lambda: list(Catalog(root).find(limit=50)), bench.rounds(10), reach=0.35, before=add)
+        return _seconds(lambda: list(Catalog(root).find(limit=50)), bench.rounds(10), reach=0.5, before=add)
 
 
 @case("catalog-find", "catalogue: find by a param in 100,000")

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["COLUMNS", "INDEX_DIR", "Index", "candidates", "is_away", "is_refused", "place_of"]
 
-_LAYOUT: Final = 3
+_LAYOUT: Final = 4
 _PATIENCE: Final = 20.0  # seconds to wait for another process that is writing
 _AT_ONCE: Final = 1000  # rows
 _WINDOW: Final = 5000  # rows that are compared before the clock is looked at
@@ -64,8 +64,8 @@ CREATE TABLE field (number INTEGER PRIMARY KEY, steps TEXT UNIQUE);
 
 _INDICES: Final = """
 CREATE INDEX artifact_at ON artifact (at, modified, key);
-CREATE INDEX artifact_key ON artifact (key);
-CREATE INDEX artifact_scope ON artifact (scope, stamp, key);
+CREATE INDEX artifact_key ON artifact (key, scope, stamp);
+CREATE INDEX artifact_odd ON artifact (scope, stamp) WHERE stamp IN (-1, 1);
 CREATE INDEX artifact_state ON artifact (state) WHERE state != 'whole';
 """
 
@@ -181,13 +181,14 @@ class Index:
 
         def stamps(name: str) -> dict[int, list[str]]:
             rows = connection.execute(
-                "SELECT stamp, group_concat(key, ' ') FROM artifact WHERE scope = ? AND stamp != ? GROUP BY stamp",
+                "SELECT stamp, group_concat(key, ' ') FROM artifact INDEXED BY artifact_key "
+                "WHERE scope = ? AND stamp != ? GROUP BY stamp",
                 (name, FOREIGN),
             )
             return {stamp: keys.split(" ") for stamp, keys in rows}
 
         def others(name: str) -> set[str]:
-            rows = connection.execute("SELECT path FROM artifact WHERE scope = ? AND stamp = ?", (name, FOREIGN))
+            rows = connection.execute(f"SELECT path FROM artifact WHERE scope = ? AND stamp = {FOREIGN}", (name,))
             return {decoded_path("", "", path)[len(name) + 1 if name else 0 :] for (path,) in rows}
 
         names = {
@@ -196,7 +197,7 @@ class Index:
         }
         unsettled: dict[str, list[str]] = {}
         for name in names:
-            rows = connection.execute("SELECT key FROM artifact WHERE scope = ? AND stamp = ?", (name, ALWAYS))
+            rows = connection.execute(f"SELECT key FROM artifact WHERE scope = ? AND stamp = {ALWAYS}", (name,))
             if keys := [key for (key,) in rows]:
                 unsettled[name] = keys
         return Known(names, stamps, others, unsettled)
@@ -266,8 +267,8 @@ class Index:
             found = "SELECT id FROM artifact WHERE key = ? AND scope = ? AND path IS NULL"
             ids += connection.execute(found, (key, scope)).fetchall()
         for path in paths:
-            found = "SELECT id FROM artifact WHERE scope = ? AND stamp = ? AND path = ?"
-            ids += connection.execute(found, (scope, FOREIGN, path)).fetchall()
+            found = f"SELECT id FROM artifact WHERE scope = ? AND stamp = {FOREIGN} AND path = ?"
+            ids += connection.execute(found, (scope, path)).fetchall()
         for table in ("artifact", "line", *(table_of(*field) for field in fields.items())):
             connection.executemany(f"DELETE FROM {table} WHERE id = ?", ids)
 

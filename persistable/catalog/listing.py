@@ -154,12 +154,13 @@ def _changes_in_name(store: Store, root: str, name: str, known: Known, keeps_tim
         entry = foreign_entry(name, f"{name}/", f"It cannot be read: {error.strerror}.")
         yield Changes(name, _seen(0, place, None), [entry], _keys(stamps), others)
         return
-    known_keys = _keys(stamps)
-    gone = known_keys.difference(names)
-    new = [child for child in names if child not in known_keys]  # in their order: others are read more slowly
-    keys = [child for child in new if KEY.fullmatch(child)]
+    known_keys, there = _keys(stamps), {*names}
+    gone, new = known_keys - there, there - known_keys
+    # In the order of the folder: in another one, very many are read more slowly.
+    ordered = (child for child in names if child in new) if len(new) > _VERY_MANY else sorted(new)
+    keys = [child for child in ordered if KEY.fullmatch(child)]
     if keys or len(gone) < len(known_keys):
-        foreign = {_with_slash(folder, child) for child in {*new}.difference(keys, LEFT_BY_FILE_MANAGERS)}
+        foreign = {_with_slash(folder, child) for child in new.difference(keys, LEFT_BY_FILE_MANAGERS)}
     else:  # a folder of somebody else
         foreign = {""} if names else set()
     for stamp, some in stamps.items():

@@ -218,8 +218,8 @@ def test_a_payload_name_will_do_if_one_artifact_has_it(on, mixed, monkeypatch):
     for command in ("show", "why", "log", "tree", "verify"):
         first, *others = [on(command, word) for word in ("data", f"data/{mixed.data.key[:8]}", "data/")]
         assert first.status == 0, command
-        for other in others:  # no more of them: some tell an age
-            assert other.out.splitlines()[0] == first.out.splitlines()[0], command
+        for other in others:  # no more than how they begin: some tell an age
+            assert other.out[:14] == first.out[:14], command
     assert on("diff", "data", mixed.data.key).status == 0
     status, out, err = on("show", "model")
     assert (status, out) == (2, "")
