@@ -437,8 +437,8 @@ class _Exchange:
         self.proxy._count(up=len(data))
 
     def _to_client(self, data: bytes) -> None:
+        self.proxy._count(down=len(data))  # before: whoever has read it may look at the count at once
         self.client.sendall(data)
-        self.proxy._count(down=len(data))
 
 
 Action = Callable[[_Exchange], Any]
