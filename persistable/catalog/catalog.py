@@ -94,6 +94,7 @@ class Catalog:
         self._index: Index | None = None
         self._pid = os.getpid()
         self._looked: float | None = None
+        self._is_still = False
 
     def __getstate__(self) -> dict[str, Any]:
         return {"store": self.store}
@@ -170,7 +171,18 @@ class Catalog:
             return changes_in_folder(self.store, root.rstrip("/") or "/", known)
         return changes_in_listing(self.store, known)
 
+    @contextlib.contextmanager
+    def at_one_look(self) -> Iterator[None]:
+        """Answer all that is asked meanwhile as of the first look at the store: to look costs most of an answer."""
+        self._looked, self._is_still = None, True
+        try:
+            yield
+        finally:
+            self._is_still = False
+
     def _is_due(self) -> bool:
+        if self._is_still and self._looked is not None:
+            return False
         if self._looked is None or self.store.local_path("") is not None:
             return True
         if time.monotonic() - self._looked < _EVERY:

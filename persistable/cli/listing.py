@@ -56,8 +56,11 @@ def _define(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace, console: Console) -> int:
     catalog = catalog_of(options)
-    if options.names:
-        return _names(catalog, console)
+    with catalog.at_one_look():
+        return _names(catalog, console) if options.names else _list(options, catalog, console)
+
+
+def _list(options: argparse.Namespace, catalog: Catalog, console: Console) -> int:
     if options.limit is not None and options.limit < 0:
         raise UsageError(f"--limit must be 0 (for all), or more; got {options.limit}")
     limit = options.limit if options.limit is not None else None if options.all or console.is_json else _MANY
