@@ -13,6 +13,7 @@ Keys without a manifest (being made, failed, half deleted) are looked at each ti
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -105,11 +106,10 @@ def changes_in_folder(store: Store, root: str, known: Known) -> Iterator[Changes
     before = _time_of(root)
     keeps_times = not file_system(Path(root)).startswith(_WITHOUT_TIMES)
     try:
-        with os.scandir(root) as entries:
+        # That it has just gone, with all that was in it, is fine.
+        with contextlib.suppress(FileNotFoundError), os.scandir(root) as entries:
             for entry in entries:
                 (folders if entry.is_dir() else files).append(entry.name)
-    except FileNotFoundError:
-        pass  # a store to which nothing has been written yet
     except OSError as error:
         raise StoreError(
             f"Cannot read the folder {root}: {error.strerror}. Check the path, the drive and its permissions."

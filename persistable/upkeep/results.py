@@ -5,6 +5,7 @@ Each call does its work before it returns. Who wants to see how far it is passes
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, ClassVar, Final, Self, TypeAlias, TypeVar, overload
 
@@ -37,17 +38,17 @@ class Results(Sequence[T]):
         self._items = tuple(items)
 
     @property
+    @abstractmethod
     def summary(self) -> str:
         """All of it in a line: how many of what."""
-        raise NotImplementedError
 
+    @abstractmethod
     def to_dict(self) -> dict[str, Any]:
         """Return the same as JSON can hold it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _rows(self) -> list[tuple[str, ...]]:
         """Return the cells of what is worth a line."""
-        raise NotImplementedError
 
     def __len__(self) -> int:
         return len(self._items)
