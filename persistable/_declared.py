@@ -14,6 +14,7 @@ from ._hooks import HOOKS
 from ._warn import warn
 from .exceptions import DuplicateDependencyError, ParamsError, PersistableWarning
 from .fileio import FileIO
+from .keys import NAME
 from .lineage import Node
 
 __all__ = [
@@ -28,8 +29,6 @@ __all__ = [
 ]
 
 NodeT = TypeVar("NodeT", bound=Node)
-
-_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")  # a file name of every file system
 
 
 def snake_case(name: str) -> str:
@@ -46,7 +45,7 @@ def snake_case(name: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _is_name(name: str) -> bool:
-    return _NAME.fullmatch(name) is not None
+    return NAME.fullmatch(name) is not None
 
 
 def checked_name(name: str) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from .. import artifacts
+from .. import artifacts, keys
 from .._persistable import Persistable
 from ..exceptions import (
     ArtifactNotFoundError,
@@ -39,8 +39,6 @@ __all__ = ["NAME", "deploy", "load_champion"]
 NAME: Final = "deployment.json"
 
 _FILE_NAME = re.compile(r"\w[\w.-]*\.json", re.ASCII)
-_PAYLOAD_NAME = re.compile(r"[\w-][\w.-]*", re.ASCII)
-_KEY = re.compile(r"[0-9a-f]{32}")
 _FAMILY = re.compile(r".+", re.DOTALL)  # whatever a class calls itself; it is looked up, and never a path
 
 
@@ -216,7 +214,7 @@ def _read(store: Store, name: str) -> dict[str, Any]:
         raise _broken(store, name, f"it is no JSON ({error})") from None
     if not isinstance(record, dict):
         raise _broken(store, name, f"it holds a {type(record).__name__}")
-    expected: dict[str, Any] = {"payload_name": _PAYLOAD_NAME, "key": _KEY, "family": _FAMILY}
+    expected: dict[str, Any] = {"payload_name": keys.NAME, "key": keys.KEY, "family": _FAMILY}
     for field, pattern in expected.items():
         if not isinstance(found := record.get(field), str) or not pattern.fullmatch(found):
             raise _broken(store, name, f"{field!r} is {found!r}")

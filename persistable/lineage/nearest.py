@@ -9,7 +9,6 @@ hundredths of a second; and ten elsewhere, where each is a request.
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -18,7 +17,7 @@ from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from .._differences import Difference, differences
-from ..keys import NAME, ArtifactKey, fingerprint
+from ..keys import KEY, NAME, ArtifactKey, fingerprint
 from ..stores import Store
 from .comparison import json_tree, read_tree
 from .nodes import Node
@@ -35,8 +34,6 @@ _PATIENCE_OF_A_MISS: Final = 0.02  # where somebody waits for the payload, and n
 _OTHER_NAMES: Final = 200
 _FROM_INDEX: Final = 7  # of those that are compared; the others may be too new for the index
 _SHOWN: Final = 3  # differences in a line of a log
-
-_KEY: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 
 class Near(NamedTuple):
@@ -211,7 +208,7 @@ def _candidates(
 def _of_folder(folder: str) -> Iterator[tuple[str, float]]:
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in islice(entries, _FOLDERS):
-            if _KEY.fullmatch(entry.name):
+            if KEY.fullmatch(entry.name):
                 with suppress(OSError):  # it may have gone meanwhile
                     yield entry.name, entry.stat().st_mtime
 
@@ -224,7 +221,7 @@ def _of_list(store: Store, key: ArtifactKey) -> Iterator[tuple[str, float]]:
             digits, _, file = path.removeprefix(f"{key.payload_name}/").partition("/")
             if file == "params.json":
                 with_params.add(digits)
-            elif file == "manifest.json" and _KEY.fullmatch(digits):
+            elif file == "manifest.json" and KEY.fullmatch(digits):
                 with_manifest[digits] = modified
     yield from ((digits, modified) for digits, modified in with_manifest.items() if digits in with_params)
 
@@ -240,5 +237,5 @@ def _of_index(store: Store, key: ArtifactKey, tree: Mapping[str, Any], dependenc
 
         params = tree[key.payload_name]["params"]
         found = candidates(store, key.payload_name, params, dependencies, limit=_COMPARED)
-        return [digits for digits in found if digits != key and _KEY.fullmatch(digits)]
+        return [digits for digits in found if digits != key and KEY.fullmatch(digits)]
     return []
